@@ -1,0 +1,23 @@
+//! The tables of Tollkeep, one per file: columns, keys and foreign keys, and nothing else.
+//!
+//! Rules live in the root crate; this crate knows neither GraphQL nor HTTP. Every table has a
+//! UUIDv7 primary key of its own type ([`id`]), and money, lists and modes have types of their own
+//! ([`value`], [`role`]), so that a team's id cannot be passed for a user's.
+
+pub mod api_key;
+pub mod api_key_secret;
+pub mod audit_event;
+pub mod budget;
+pub mod budget_assignment;
+pub mod budget_window;
+pub mod change_log;
+pub mod id;
+pub mod model_alias;
+pub mod organization;
+pub mod organization_membership;
+pub mod role;
+pub mod setting;
+pub mod team;
+pub mod team_membership;
+pub mod user;
+pub mod value;

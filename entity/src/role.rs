@@ -1,0 +1,137 @@
+//! The roles that people hold, and the closed sets of words that rows store.
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, DeriveActiveEnum,
+            Serialize, Deserialize,
+        )]
+        #[sea_orm(rs_type = "String", db_type = "Text")]
+        pub enum $name {
+            $(
+                $(#[$vdoc])*
+                #[sea_orm(string_value = $text)]
+                #[serde(rename = $text)]
+                $variant,
+            )*
+        }
+    )*};
+}
+
+words! {
+    /// What a user may do on the whole platform.
+    PlatformRole {
+        /// Everything.
+        Admin = "ADMIN",
+        /// Reads everything, changes nothing.
+        Viewer = "VIEWER",
+        /// An ordinary person: own keys, own teams.
+        User = "USER",
+        /// An ordinary person who only reads.
+        UserViewer = "USER_VIEWER",
+    }
+
+    /// What a user is in an organization.
+    OrganizationRole {
+        /// Manages the organization's teams, people and keys.
+        Admin = "ADMIN",
+        /// Belongs to the organization.
+        Member = "MEMBER",
+    }
+
+    /// What a user is in a team.
+    TeamRole {
+        /// Looks after the team's people and keys.
+        Admin = "ADMIN",
+        /// Belongs to the team.
+        Member = "MEMBER",
+    }
+
+    /// What a team may grant to its plain members.
+    TeamMemberPermission {
+        /// Make keys for themselves in the team.
+        ApiKeyCreate = "API_KEY_CREATE",
+    }
+
+    /// Who an API key stands for.
+    ApiKeyKind {
+        /// A person.
+        User = "USER",
+        /// A team, whoever its members are.
+        Service = "SERVICE",
+        /// A gateway, which asks and reports.
+        Gateway = "GATEWAY",
+        /// The platform's administration.
+        Admin = "ADMIN",
+    }
+
+    /// The level at which something was blocked; the same level or a higher one may unblock it.
+    BlockLevel {
+        /// By the owner.
+        Owner = "OWNER",
+        /// By a team admin.
+        Team = "TEAM",
+        /// By an organization admin.
+        Organization = "ORGANIZATION",
+        /// By a platform admin.
+        Platform = "PLATFORM",
+    }
+
+    /// A kind of place to which budgets are assigned.
+    ScopeKind {
+        /// An organization.
+        Organization = "ORGANIZATION",
+        /// A team.
+        Team = "TEAM",
+        /// One user within one team.
+        TeamMembership = "TEAM_MEMBERSHIP",
+        /// A user, in every place.
+        User = "USER",
+        /// An API key.
+        ApiKey = "API_KEY",
+    }
+
+    /// How a budget that serves several scopes counts.
+    Counting {
+        /// Each scope has counters of its own: a tier.
+        Each = "EACH",
+        /// All scopes draw on the same counters: a pot.
+        Shared = "SHARED",
+    }
+
+    /// Who acted.
+    ActorKind {
+        /// The bootstrap admin key.
+        Bootstrap = "BOOTSTRAP",
+        /// A user, by a key.
+        User = "USER",
+        /// A team's service key.
+        Service = "SERVICE",
+        /// A gateway's key.
+        Gateway = "GATEWAY",
+        /// An admin key without a user.
+        Admin = "ADMIN",
+    }
+
+    /// A kind of object that changes.
+    EntityKind {
+        /// An organization.
+        Organization = "ORGANIZATION",
+        /// A team.
+        Team = "TEAM",
+        /// A membership in a team.
+        TeamMembership = "TEAM_MEMBERSHIP",
+        /// A user.
+        User = "USER",
+        /// A budget.
+        Budget = "BUDGET",
+        /// An API key.
+        ApiKey = "API_KEY",
+        /// The platform as a whole.
+        Platform = "PLATFORM",
+    }
+}

@@ -1,0 +1,56 @@
+//! Users: the people behind keys and memberships.
+
+use sea_orm::entity::prelude::*;
+use serde::Serialize;
+
+use crate::id::UserId;
+use crate::role::{BlockLevel, PlatformRole};
+use crate::value::ModelAccess;
+
+/// One user.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    /// Primary key.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: UserId,
+    /// The id that the caller chose; unique among users.
+    pub external_id: Option<String>,
+    /// E-mail address as it was given; null when unknown.
+    pub email: Option<String>,
+    /// The address in lower case; unique.
+    #[serde(skip)]
+    pub email_key: Option<String>,
+    /// Display name; null while the user is known by an address only.
+    pub name: Option<String>,
+    /// What searches look at: name and ids in lower case.
+    #[serde(skip)]
+    pub search_text: String,
+    /// What the user may do on the platform.
+    pub platform_role: PlatformRole,
+    /// Which models may be called, of those that the parents allow.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub model_access: ModelAccess,
+    /// Who blocked it; null when it is not blocked.
+    pub blocked_by: Option<BlockLevel>,
+    /// Free data of the owner, a JSON object.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub metadata: Json,
+    /// Grows by one with every change; the optimistic lock.
+    pub version: i32,
+    /// When the row was made.
+    pub created_at: DateTimeUtc,
+    /// Who made it: the id of a user or key, or `bootstrap`.
+    pub created_by: String,
+    /// When it was last changed.
+    pub updated_at: DateTimeUtc,
+    /// Who changed it last.
+    pub updated_by: String,
+    /// The organizations that the user belongs to.
+    #[serde(skip)]
+    #[sea_orm(has_many)]
+    pub organization_memberships: HasMany<super::organization_membership::Entity>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,43 @@
+//! The steps that bring a database to the schema of this version of Tollkeep, one per file.
+//!
+//! Every step runs in a transaction, forwards and backwards, on SQLite and on PostgreSQL, from one
+//! text. A step that has been released never changes; a later step corrects it.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod columns;
+mod m20261121_000001_create_organizations;
+mod m20261121_000002_create_users;
+mod m20261121_000003_create_organization_memberships;
+mod m20261121_000004_create_teams;
+mod m20261121_000005_create_team_memberships;
+mod m20261121_000006_create_budgets;
+mod m20261121_000007_create_api_keys;
+mod m20261121_000008_create_model_aliases;
+mod m20261121_000009_create_audit_events;
+mod m20261121_000010_create_change_log;
+mod m20261121_000011_create_settings;
+
+/// All steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_create_organizations::Migration),
+            Box::new(m20261121_000002_create_users::Migration),
+            Box::new(m20261121_000003_create_organization_memberships::Migration),
+            Box::new(m20261121_000004_create_teams::Migration),
+            Box::new(m20261121_000005_create_team_memberships::Migration),
+            Box::new(m20261121_000006_create_budgets::Migration),
+            Box::new(m20261121_000007_create_api_keys::Migration),
+            Box::new(m20261121_000008_create_model_aliases::Migration),
+            Box::new(m20261121_000009_create_audit_events::Migration),
+            Box::new(m20261121_000010_create_change_log::Migration),
+            Box::new(m20261121_000011_create_settings::Migration),
+        ]
+    }
+}

@@ -1,0 +1,43 @@
+//! Users.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::{id, index, json, stamps, string, string_null, unique, word, word_null};
+
+/// The step.
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .create_table(
+                stamps(
+                    Table::create()
+                        .table("users")
+                        .col(id())
+                        .col(string_null("external_id"))
+                        .col(string_null("email"))
+                        .col(string_null("email_key"))
+                        .col(string_null("name"))
+                        .col(string("search_text"))
+                        .col(word("platform_role"))
+                        .col(json("model_access"))
+                        .col(word_null("blocked_by"))
+                        .col(json("metadata")),
+                )
+                .to_owned(),
+            )
+            .await?;
+        manager.create_index(unique("users", &["external_id"])).await?;
+        manager.create_index(unique("users", &["email_key"])).await?;
+        manager.create_index(index("users", &["search_text", "id"])).await?;
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table("users").to_owned()).await?;
+        Ok(())
+    }
+}

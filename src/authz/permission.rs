@@ -1,0 +1,111 @@
+//! What can be refused: one permission per thing that somebody may or may not do.
+
+use async_graphql::Enum;
+use sea_orm::EnumIter;
+
+/// One thing that a caller may or may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enum, EnumIter)]
+pub enum Permission {
+    /// Ask who one is.
+    ViewerRead,
+    /// Read the schema through introspection.
+    SchemaRead,
+    /// See organizations.
+    OrganizationRead,
+    /// Make teams.
+    TeamCreate,
+    /// See teams.
+    TeamRead,
+    /// See what a team's ordinary members do not: its budgets, its metadata, its members' limits.
+    TeamDetailRead,
+    /// Change a team's name, external id, metadata, tags, aliases and settings.
+    TeamUpdate,
+    /// Change a team's budgets and model access.
+    TeamLimitUpdate,
+    /// Delete teams.
+    TeamDelete,
+    /// Block and unblock teams.
+    TeamBlock,
+    /// Join a team that anybody may join.
+    TeamJoin,
+    /// Leave a team.
+    TeamLeave,
+    /// Add members to a team, and remove them.
+    TeamMemberWrite,
+    /// Change the budgets and the model access of a team's members.
+    TeamMemberLimitUpdate,
+    /// Make members team admins, and admins members.
+    TeamMemberRoleUpdate,
+    /// Make users.
+    UserCreate,
+    /// See users.
+    UserRead,
+    /// See users' e-mail addresses, metadata and budgets.
+    UserDetailRead,
+    /// Change users' names, e-mail addresses and metadata.
+    UserUpdate,
+    /// Change users' platform roles, budgets, model access and external ids.
+    UserLimitUpdate,
+    /// Block and unblock users.
+    UserBlock,
+    /// Delete users.
+    UserDelete,
+    /// Make budgets that stand alone.
+    BudgetCreate,
+    /// See budgets.
+    BudgetRead,
+    /// Change budgets that stand alone.
+    BudgetUpdate,
+    /// Delete budgets that stand alone.
+    BudgetDelete,
+    /// Make personal keys, outside of any team.
+    ApiKeyCreate,
+    /// Make keys for people in a team.
+    TeamApiKeyCreate,
+    /// Make keys for a team as such.
+    ServiceKeyCreate,
+    /// Make keys for gateways.
+    GatewayKeyCreate,
+    /// Make keys with the platform's own rights.
+    AdminKeyCreate,
+    /// See keys.
+    ApiKeyRead,
+    /// Change keys; owners may only narrow them.
+    ApiKeyUpdate,
+    /// Raise a key's budgets, widen its models and routes, lengthen its life.
+    ApiKeyLimitUpdate,
+    /// Give a key a new secret.
+    ApiKeyRotate,
+    /// Block and unblock keys.
+    ApiKeyBlock,
+    /// Delete keys.
+    ApiKeyDelete,
+    /// Read the audit trail.
+    AuditRead,
+}
+
+impl Permission {
+    /// Whether using it changes nothing.
+    pub fn is_read(self) -> bool {
+        use Permission as P;
+        matches!(
+            self,
+            P::ViewerRead
+                | P::SchemaRead
+                | P::OrganizationRead
+                | P::TeamRead
+                | P::TeamDetailRead
+                | P::UserRead
+                | P::UserDetailRead
+                | P::BudgetRead
+                | P::ApiKeyRead
+                | P::AuditRead
+        )
+    }
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(async_graphql::resolver_utils::enum_value(*self).to_string().as_str())
+    }
+}

@@ -1,0 +1,136 @@
+//! Which role holds which permission: the rows of the authorization matrix.
+//!
+//! A row names the roles that hold a permission; over which objects a role is held is the business
+//! of [`super::policy`]. A permission without a row does not compile.
+
+use super::Permission;
+
+/// A role that somebody holds over some object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Runs the platform.
+    PlatformAdmin,
+    /// Sees the whole platform.
+    PlatformViewer,
+    /// Runs the organization in which the object stands.
+    OrganizationAdmin,
+    /// Belongs to that organization.
+    OrganizationMember,
+    /// Looks after the team in which the object stands.
+    TeamAdmin,
+    /// Belongs to that team.
+    TeamMember,
+    /// Belongs to that team, which grants its members keys of their own.
+    TeamMemberWithKeys,
+    /// Is the person whom the object concerns.
+    Oneself,
+    /// Is that person, and may only read.
+    OneselfReading,
+    /// Is a person on a platform that lets people make teams.
+    SelfServe,
+    /// Is a key of the team in which the object stands.
+    ServiceKey,
+    /// Is the very key that the object is.
+    OwnKey,
+}
+
+impl Permission {
+    /// The roles that hold the permission (SECURITY 3).
+    pub fn holders(self) -> &'static [Role] {
+        use Role::{
+            OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey, PlatformAdmin,
+            PlatformViewer, SelfServe, ServiceKey, TeamAdmin, TeamMember, TeamMemberWithKeys,
+        };
+        const ONESELF: Role = Role::Oneself;
+        match self {
+            Self::ViewerRead => {
+                &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading, ServiceKey, OwnKey]
+            }
+            Self::SchemaRead => &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading],
+            Self::OrganizationRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                OrganizationMember,
+                TeamAdmin,
+                TeamMember,
+            ],
+            Self::TeamCreate => &[PlatformAdmin, OrganizationAdmin, SelfServe],
+            Self::TeamRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                TeamMember,
+                ServiceKey,
+                ONESELF,
+                OneselfReading,
+            ],
+            Self::TeamDetailRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
+            Self::TeamUpdate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
+            Self::TeamLimitUpdate => &[PlatformAdmin, OrganizationAdmin],
+            Self::TeamDelete | Self::TeamBlock => &[PlatformAdmin, OrganizationAdmin],
+            Self::TeamJoin => &[PlatformAdmin, ONESELF],
+            Self::TeamLeave => &[ONESELF, OneselfReading],
+            Self::TeamMemberWrite | Self::TeamMemberLimitUpdate => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
+            }
+            Self::TeamMemberRoleUpdate => &[PlatformAdmin, OrganizationAdmin],
+            Self::UserCreate | Self::UserDelete | Self::UserBlock => {
+                &[PlatformAdmin, OrganizationAdmin]
+            }
+            Self::UserRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                TeamMember,
+                ONESELF,
+                OneselfReading,
+            ],
+            Self::UserDetailRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+            ],
+            Self::UserUpdate => &[PlatformAdmin, OrganizationAdmin, ONESELF, OneselfReading],
+            Self::UserLimitUpdate => &[PlatformAdmin],
+            Self::BudgetCreate | Self::BudgetUpdate | Self::BudgetDelete => {
+                &[PlatformAdmin, OrganizationAdmin]
+            }
+            Self::BudgetRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+                OwnKey,
+            ],
+            Self::ApiKeyCreate => &[PlatformAdmin, ONESELF],
+            Self::TeamApiKeyCreate => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, TeamMemberWithKeys]
+            }
+            Self::ServiceKeyCreate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
+            Self::GatewayKeyCreate | Self::AdminKeyCreate => &[PlatformAdmin],
+            Self::ApiKeyRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+                OwnKey,
+            ],
+            Self::ApiKeyUpdate | Self::ApiKeyBlock | Self::ApiKeyDelete => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF]
+            }
+            Self::ApiKeyLimitUpdate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
+            Self::ApiKeyRotate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OwnKey],
+            Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Time, ids and randomness, the only source of each.
+//!
+//! Time is the database's: a sample of its clock is carried forward by the monotonic clock of this
+//! process, so that replicas agree and a stepped wall clock changes nothing (DESIGN D13). Instants
+//! have microseconds, the resolution of both databases.
+
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use entity::id::Id;
+use rand::TryRng;
+
+/// Tells the time. Clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<RwLock<Source>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Sampled { at: DateTime<Utc>, since: Instant },
+    Fixed(DateTime<Utc>),
+}
+
+impl Clock {
+    /// A clock that starts from this machine's time, until the database's is known.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn system() -> Self {
+        Self(Arc::new(RwLock::new(Source::Sampled { at: Utc::now(), since: Instant::now() })))
+    }
+
+    /// A clock that stands still until it is set.
+    pub fn fixed(at: DateTime<Utc>) -> Self {
+        Self(Arc::new(RwLock::new(Source::Fixed(at))))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> DateTime<Utc> {
+        let source = *self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = match source {
+            Source::Fixed(at) => at,
+            Source::Sampled { at, since } => {
+                at + TimeDelta::from_std(since.elapsed()).unwrap_or(TimeDelta::MAX)
+            }
+        };
+        now.trunc_subsecs(6)
+    }
+
+    /// Follows a sample of the database's clock; a fixed clock stays where it is.
+    pub fn follow(&self, sample: DateTime<Utc>) {
+        let mut source = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Source::Sampled { .. } = *source {
+            *source = Source::Sampled { at: sample, since: Instant::now() };
+        }
+    }
+
+    /// Moves a fixed clock.
+    pub fn set(&self, at: DateTime<Utc>) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Source::Fixed(at);
+    }
+
+    /// A new id, ordered by time.
+    pub fn id<T: Id>(&self) -> T {
+        let mut random = [0; 10];
+        fill_random(&mut random);
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
+        T::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
+/// Fills a buffer from the operating system's random source.
+///
+/// # Panics
+/// When the operating system has no randomness: nothing here is safe without it.
+pub fn fill_random(buffer: &mut [u8]) {
+    rand::rngs::SysRng
+        .try_fill_bytes(buffer)
+        .expect("a machine without a random source cannot hold secrets");
+}

@@ -1,0 +1,65 @@
+//! A connection that counts the statements it passes on, so that a request knows its cost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+
+/// How many statements a request has run. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct StatementCount(Arc<AtomicU32>);
+
+impl StatementCount {
+    /// The count so far.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection or transaction whose statements are counted.
+#[derive(Debug)]
+pub struct Counted<C> {
+    inner: C,
+    count: StatementCount,
+}
+
+impl<C> Counted<C> {
+    pub(crate) fn new(inner: C, count: StatementCount) -> Self {
+        Self { inner, count }
+    }
+
+    pub(crate) fn into_inner(self) -> C {
+        self.inner
+    }
+}
+
+#[async_trait::async_trait]
+impl<C: ConnectionTrait + Send> ConnectionTrait for Counted<C> {
+    fn get_database_backend(&self) -> DbBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.count.add_one();
+        self.inner.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.count.add_one();
+        self.inner.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.count.add_one();
+        self.inner.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.count.add_one();
+        self.inner.query_all_raw(statement).await
+    }
+}

@@ -1,0 +1,44 @@
+//! The read handle of one request: connections, the caller, and the time.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sea_orm::DatabaseConnection;
+
+use super::{Counted, Database, StatementCount};
+use crate::authz::Actor;
+
+/// Reads as one caller. Loaders are implemented on it, so that nothing is read for nobody.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    connection: Arc<Counted<DatabaseConnection>>,
+    actor: Arc<Actor>,
+    now: DateTime<Utc>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        database: &Database,
+        actor: Arc<Actor>,
+        now: DateTime<Utc>,
+        count: StatementCount,
+    ) -> Self {
+        let connection = Arc::new(Counted::new(database.reading().clone(), count));
+        Self { connection, actor, now }
+    }
+
+    /// The connection.
+    pub(crate) fn db(&self) -> &Counted<DatabaseConnection> {
+        &self.connection
+    }
+
+    /// Who reads.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The time of the request.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+}

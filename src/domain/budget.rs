@@ -1,0 +1,798 @@
+//! Budgets: one concept of limit for every scope.
+//!
+//! A budget stands alone (a named tier or pot that many scopes use) or is owned by the scope that
+//! made it inline. Editing a budget through a scope never changes what another scope has: a budget
+//! that others use, or that the scope does not own, is forked (REFERENCE M-UPD-8, C-T12).
+
+use std::collections::BTreeMap;
+
+use entity::id::{BudgetAssignmentId, BudgetId, Id, OrganizationId};
+use entity::role::{Counting, ScopeKind};
+use entity::value::Usd;
+use entity::{budget, budget_assignment, budget_window};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, JoinType,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo,
+};
+
+use super::field::{self, Faults, search_text};
+use super::limit::{self, Held};
+use super::period::Period;
+use super::scope::{Place, Scope};
+use super::{Cascade, Change};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{
+    Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at, policy,
+};
+use crate::db::{Page, Reader, Tx, page::Rows};
+use crate::error::{Error, Result};
+
+/// The most budgets on one scope.
+pub const BUDGETS_PER_SCOPE: usize = 20;
+
+/// The limits of a new budget.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// The most that may be spent in a window.
+    pub max_spend: Option<Usd>,
+    /// The spend at which a warning is due.
+    pub soft_spend: Option<Usd>,
+    /// The length of a window; none for one without end.
+    pub period: Option<String>,
+    /// The IANA time zone of the windows; UTC when none is given.
+    pub time_zone: Option<String>,
+    /// The most requests in a minute.
+    pub requests_per_minute: Option<i64>,
+    /// The most tokens in a minute.
+    pub tokens_per_minute: Option<i64>,
+    /// The most requests at once.
+    pub max_parallel_requests: Option<i64>,
+    /// The models whose calls count.
+    pub model_pattern: Option<String>,
+}
+
+/// A change of a budget's limits.
+#[derive(Clone, Debug, Default)]
+pub struct LimitsChange {
+    /// See [`Limits::max_spend`].
+    pub max_spend: Change<Usd>,
+    /// See [`Limits::soft_spend`].
+    pub soft_spend: Change<Usd>,
+    /// See [`Limits::period`].
+    pub period: Change<String>,
+    /// See [`Limits::time_zone`].
+    pub time_zone: Change<String>,
+    /// See [`Limits::requests_per_minute`].
+    pub requests_per_minute: Change<i64>,
+    /// See [`Limits::tokens_per_minute`].
+    pub tokens_per_minute: Change<i64>,
+    /// See [`Limits::max_parallel_requests`].
+    pub max_parallel_requests: Change<i64>,
+    /// See [`Limits::model_pattern`].
+    pub model_pattern: Change<String>,
+}
+
+/// One entry of the list of budgets that a scope is to have.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A new budget of the scope's own.
+    Create(Limits),
+    /// A budget that exists, here or elsewhere; one that the scope has stays as it is.
+    Attach {
+        /// Which.
+        budget: Reference,
+        /// How it counts; none for what it was, or `EACH`.
+        counting: Option<Counting>,
+    },
+    /// A budget that the scope has, changed for this scope alone.
+    Edit {
+        /// Which.
+        budget: Reference,
+        /// How.
+        change: LimitsChange,
+    },
+}
+
+/// A new budget that stands alone.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// The caller's id for it.
+    pub external_id: Option<String>,
+    /// The organization it belongs to; none for the platform.
+    pub organization: Option<Reference>,
+    /// Its name.
+    pub name: String,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// A change of a budget that stands alone.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// The new name.
+    pub name: Change<String>,
+    /// The new external id.
+    pub external_id: Change<String>,
+    /// The new limits.
+    pub limits: LimitsChange,
+    /// What happens to scopes below those that use it.
+    pub cascade: Cascade,
+    /// The version that the caller saw.
+    pub expected_version: Option<i32>,
+}
+
+/// Which budgets a list holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Only those whose name or external id has this text.
+    pub search: Option<String>,
+    /// Only those of these organizations.
+    pub organization_ids: Option<Vec<OrganizationId>>,
+    /// Only those that stand alone, or only those made inline.
+    pub is_standalone: Option<bool>,
+}
+
+/// The budgets that a caller may see: those of organizations that it runs, and those in force on
+/// scopes that it may look into.
+#[expect(clippy::disallowed_methods, reason = "this is where reads of budgets begin")]
+pub fn visible_to(actor: &Actor) -> Select<budget::Entity> {
+    let select = budget::Entity::find();
+    if actor.sees_all() {
+        return select;
+    }
+    let assigned = Query::select()
+        .column("budget_id")
+        .from("budget_assignments")
+        .cond_where(visible_scopes(actor))
+        .to_owned();
+    select.filter(
+        Condition::any()
+            .add(budget::Column::OrganizationId.is_in(actor.administered_organizations()))
+            .add(Expr::col(("budgets", "id")).in_subquery(assigned)),
+    )
+}
+
+/// The assignments whose scopes the caller may look into.
+pub fn visible_scopes(actor: &Actor) -> Condition {
+    if actor.sees_all() {
+        return Condition::all();
+    }
+    let organizations = actor.administered_organizations();
+    let teams = actor.administered_teams();
+    let ids = |table: &'static str, condition: Condition| -> SelectStatement {
+        Query::select().column((table, "id")).from(table).cond_where(condition).to_owned()
+    };
+    let in_teams = |table: &'static str| {
+        let of_organizations = ids(
+            "teams",
+            Expr::col(("teams", "organization_id")).is_in(organizations.clone()).into_condition(),
+        );
+        Condition::any()
+            .add(Expr::col((table, "team_id")).is_in(teams.clone()))
+            .add(Expr::col((table, "team_id")).in_subquery(of_organizations))
+    };
+    let scope = |kind: ScopeKind, ids: SelectStatement| {
+        budget_assignment::Column::ScopeKind
+            .eq(kind)
+            .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids))
+    };
+    let visible_teams = Condition::any()
+        .add(Expr::col(("teams", "id")).is_in(teams.clone()))
+        .add(Expr::col(("teams", "organization_id")).is_in(organizations.clone()));
+    let own = |table: &'static str| match actor.user_id() {
+        Some(user) => in_teams(table).add(Expr::col((table, "user_id")).eq(user)),
+        None => in_teams(table),
+    };
+    let mut keys = own("api_keys");
+    if let Some(key) = actor.key_id() {
+        keys = keys.add(Expr::col(("api_keys", "id")).eq(key));
+    }
+    Condition::any()
+        .add(
+            budget_assignment::Column::ScopeKind.eq(ScopeKind::Organization).and(
+                budget_assignment::Column::ScopeId
+                    .is_in(organizations.iter().map(|organization| organization.uuid())),
+            ),
+        )
+        .add(scope(ScopeKind::Team, ids("teams", visible_teams)))
+        .add(scope(ScopeKind::TeamMembership, ids("team_memberships", own("team_memberships"))))
+        .add(scope(ScopeKind::ApiKey, ids("api_keys", keys)))
+        .add(
+            budget_assignment::Column::ScopeKind.eq(ScopeKind::User).and(
+                budget_assignment::Column::ScopeId
+                    .is_in(actor.user_id().map(Id::uuid).into_iter().collect::<Vec<_>>()),
+            ),
+        )
+}
+
+/// All assignments with their budgets, for checks that hold whoever asks.
+#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
+pub(crate) fn assignments_of_all() -> SelectTwo<budget_assignment::Entity, budget::Entity> {
+    budget_assignment::Entity::find().find_also_related(budget::Entity)
+}
+
+fn filtered(select: Select<budget::Entity>, filter: &Filter) -> Select<budget::Entity> {
+    let mut select = select;
+    if let Some(search) = &filter.search {
+        select = select.filter(super::field_contains("budgets", search));
+    }
+    if let Some(ids) = &filter.organization_ids {
+        select = select.filter(budget::Column::OrganizationId.is_in(ids.iter().copied()));
+    }
+    if let Some(standalone) = filter.is_standalone {
+        let owner = budget::Column::OwnerKind;
+        select = select.filter(if standalone { owner.is_null() } else { owner.is_not_null() });
+    }
+    select
+}
+
+/// A page of the budgets that the caller may see.
+///
+/// # Errors
+/// What the database answers.
+pub async fn list(
+    reader: &Reader,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Rows<budget::Model>> {
+    let select = filtered(visible_to(reader.actor()), filter);
+    let select = page.apply(select, ("budgets", "search_text"), ("budgets", "id"));
+    Ok(page.rows(select.all(reader.db()).await?))
+}
+
+/// How many budgets [`list`] has in all.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count(reader: &Reader, filter: &Filter) -> Result<u64> {
+    Ok(filtered(visible_to(reader.actor()), filter).count(reader.db()).await?)
+}
+
+/// The budget of a reference, if the caller may see it.
+///
+/// # Errors
+/// What the database answers, and when an external id names several.
+pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<budget::Model>> {
+    let Some(select) = named(visible_to(reader.actor()), reference) else { return Ok(None) };
+    super::at_most_one(select.limit(2).all(reader.db()).await?)
+}
+
+fn named(
+    select: Select<budget::Entity>,
+    reference: &Reference,
+) -> Option<Select<budget::Entity>> {
+    let condition = match (reference.id::<BudgetId>(), reference.external()) {
+        (Some(id), _) => budget::Column::Id.eq(id),
+        (None, Some(external)) => budget::Column::ExternalId.eq(external),
+        (None, None) => return None,
+    };
+    Some(select.filter(condition))
+}
+
+impl Resource for budget::Model {
+    const NOUN: &'static str = "budget";
+
+    async fn find_for_update(tx: &Tx, reference: &Reference) -> Result<Option<Self>> {
+        let Some(select) = named(visible_to(tx.actor()), reference) else { return Ok(None) };
+        super::at_most_one(select.limit(2).lock(LockType::Update).all(tx.db()).await?)
+    }
+
+    async fn placement(&self, _: &Tx) -> Result<Placement> {
+        Ok(Placement::organization(self.organization_id))
+    }
+}
+
+/// Makes a budget that stands alone.
+///
+/// # Errors
+/// Faults in the input, and what [`authorize_at`] refuses.
+pub async fn create(tx: &mut Tx, input: Create) -> Result<budget::Model> {
+    let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
+    authorize_at(tx, Permission::BudgetCreate, Placement::organization(organization))?;
+    let mut faults = Faults::default();
+    faults.name("input.name", &input.name);
+    if let Some(external_id) = &input.external_id {
+        faults.external_id("input.externalId", external_id);
+    }
+    let limits = input.limits;
+    check_limits(&mut faults, "input.limits", &limits);
+    faults.finish()?;
+    let mut row = row(tx, limits, organization);
+    row.search_text = search_text(&[Some(&input.name), input.external_id.as_deref()]);
+    row.name = Some(input.name);
+    row.external_id = input.external_id;
+    tx.insert(&row).await?;
+    tx.record(Event::made(AuditAction::BudgetCreated, Subject::budget(&row, None), &row));
+    Ok(row)
+}
+
+/// Changes a budget that stands alone, for every scope that uses it.
+///
+/// # Errors
+/// Faults in the input; [`Error::Conflict`] for a stale version, for a budget that a scope owns,
+/// and for scopes below that would exceed it.
+pub async fn update(
+    tx: &mut Tx,
+    budget: Authorized<budget::Model>,
+    input: Update,
+) -> Result<budget::Model> {
+    let before = budget.into_inner();
+    field::expect_version(input.expected_version, before.version)?;
+    if before.owner_kind.is_some() {
+        return Err(Error::conflict(
+            "this budget belongs to one scope: change it through that scope",
+        ));
+    }
+    let mut after = before.clone();
+    let mut faults = Faults::default();
+    match input.name {
+        Change::Keep => {}
+        Change::Clear => faults.add("input.name", "a budget that stands alone needs a name"),
+        Change::Set(name) => {
+            faults.name("input.name", &name);
+            after.name = Some(name);
+        }
+    }
+    if let Change::Set(external_id) = &input.external_id {
+        faults.external_id("input.externalId", external_id);
+    }
+    input.external_id.apply(&mut after.external_id);
+    apply_change(&mut faults, "input.limits", &mut after, input.limits);
+    faults.finish()?;
+    after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
+    if after == before {
+        tx.nothing_changed();
+        return Ok(before);
+    }
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::budget(&after, None);
+    tx.record(Event::changed(AuditAction::BudgetUpdated, subject, &before, &after));
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(after.id));
+    for (assignment, _) in users.all(tx.db()).await? {
+        let scope = Scope { kind: assignment.scope_kind, id: assignment.scope_id };
+        let Some((place, _)) = super::place_of(tx, scope).await? else { continue };
+        let unlimited = entity::value::ModelAccess::default();
+        limit::check_above(tx, &place, &unlimited, "input").await?;
+        limit::check_below(tx, &place, &unlimited, input.cascade).await?;
+    }
+    Ok(after)
+}
+
+/// Deletes a budget that stands alone, and takes it off every scope that uses it.
+///
+/// # Errors
+/// [`Error::Conflict`] for a stale version, and for a budget that a scope owns.
+pub async fn delete(
+    tx: &mut Tx,
+    budget: Authorized<budget::Model>,
+    expected_version: Option<i32>,
+) -> Result<u64> {
+    let row = budget.into_inner();
+    field::expect_version(expected_version, row.version)?;
+    if row.owner_kind.is_some() {
+        return Err(Error::conflict(
+            "this budget belongs to one scope: take it off through that scope",
+        ));
+    }
+    let gone = budget_assignment::Entity::delete_many()
+        .filter(budget_assignment::Column::BudgetId.eq(row.id))
+        .exec(tx.db())
+        .await?;
+    remove(tx, &row).await?;
+    tx.record(Event::gone(AuditAction::BudgetDeleted, Subject::budget(&row, None), &row));
+    Ok(gone.rows_affected)
+}
+
+async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {
+    budget::Entity::delete_many().filter(budget::Column::Id.eq(row.id)).exec(tx.db()).await?;
+    Ok(())
+}
+
+/// Gives a scope exactly these budgets: makes new ones, attaches, edits, and takes off the rest.
+///
+/// # Errors
+/// Faults in the input; a budget that the caller may not see, or that belongs to another
+/// organization, is missing.
+pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
+    check_entries(&entries, field)?;
+    let current = limit::held_by(tx, &[place.scope]).await?;
+    let mut kept: Vec<BudgetId> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let path = format!("{field}.budgets.{index}");
+        let id = match entry {
+            Entry::Create(limits) => create_inline(tx, place, limits).await?,
+            Entry::Attach { budget, counting } => {
+                let budget = find_attachable(tx, place, &budget, &path).await?;
+                let held = current.iter().find(|held| held.budget.id == budget.id);
+                match (held, counting) {
+                    (Some(held), Some(counting)) if held.assignment.counting != counting => {
+                        detach(tx, place, held).await?;
+                        attach(tx, place, &budget, counting).await?;
+                    }
+                    (Some(_), _) => {}
+                    (None, counting) => {
+                        attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
+                    }
+                }
+                budget.id
+            }
+            Entry::Edit { budget, change } => {
+                let wanted = |held: &&Held| {
+                    budget.id::<BudgetId>() == Some(held.budget.id)
+                        || budget.external().is_some_and(|external| {
+                            held.budget.external_id.as_deref() == Some(external)
+                        })
+                };
+                let held = current.iter().find(wanted).ok_or_else(|| Error::NotFound {
+                    noun: "budget",
+                    field: Some(format!("{path}.edit.budgetId")),
+                })?;
+                let mut after = held.budget.clone();
+                let mut faults = Faults::default();
+                apply_change(&mut faults, &format!("{path}.edit"), &mut after, change);
+                faults.finish()?;
+                kept.push(held.budget.id);
+                replace_limits(tx, place, held, after).await?
+            }
+        };
+        if kept.contains(&id) && !current.iter().any(|held| held.budget.id == id) {
+            return Err(Error::input(path, "this budget is listed twice"));
+        }
+        kept.push(id);
+    }
+    for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
+        detach(tx, place, held).await?;
+    }
+    Ok(())
+}
+
+/// Checks the entries of a list of budgets as far as that needs no database.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub fn check_entries(entries: &[Entry], field: &str) -> Result<()> {
+    let mut faults = Faults::default();
+    if entries.len() > BUDGETS_PER_SCOPE {
+        faults.add(format!("{field}.budgets"), format!("give at most {BUDGETS_PER_SCOPE} budgets"));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        if let Entry::Create(limits) = entry {
+            check_limits(&mut faults, &format!("{field}.budgets.{index}.create"), limits);
+        }
+    }
+    faults.finish()
+}
+
+async fn create_inline(tx: &mut Tx, place: &Place, limits: Limits) -> Result<BudgetId> {
+    let mut row = row(tx, limits, place.organization);
+    row.owner_kind = Some(place.scope.kind);
+    row.owner_id = Some(place.scope.id);
+    tx.insert(&row).await?;
+    let subject = Subject::budget(&row, place.team);
+    tx.record(Event::made(AuditAction::BudgetCreated, subject, &row));
+    attach(tx, place, &row, Counting::Each).await?;
+    Ok(row.id)
+}
+
+async fn find_attachable(
+    tx: &Tx,
+    place: &Place,
+    reference: &Reference,
+    path: &str,
+) -> Result<budget::Model> {
+    let missing =
+        || Error::NotFound { noun: "budget", field: Some(format!("{path}.attach.budgetId")) };
+    let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
+    let found = super::at_most_one(select.limit(2).lock(LockType::Share).all(tx.db()).await?)?;
+    found
+        .filter(|budget| {
+            budget.organization_id.is_none() || budget.organization_id == place.organization
+        })
+        .ok_or_else(missing)
+}
+
+async fn attach(
+    tx: &mut Tx,
+    place: &Place,
+    budget: &budget::Model,
+    counting: Counting,
+) -> Result<()> {
+    let assignment = budget_assignment::Model {
+        id: tx.id::<BudgetAssignmentId>(),
+        budget_id: budget.id,
+        scope_kind: place.scope.kind,
+        scope_id: place.scope.id,
+        counting,
+        created_at: tx.now(),
+        created_by: tx.by(),
+    };
+    tx.insert(&assignment).await?;
+    let subject = Subject::budget(budget, place.team);
+    tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
+    Ok(())
+}
+
+/// Takes a budget off a scope; one that the scope owns and nobody else uses is deleted.
+async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
+    budget_assignment::Entity::delete_many()
+        .filter(budget_assignment::Column::Id.eq(held.assignment.id))
+        .exec(tx.db())
+        .await?;
+    let subject = Subject::budget(&held.budget, place.team);
+    tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
+    if held.budget.owner_kind.is_some() && !has_users(tx, held.budget.id).await? {
+        remove(tx, &held.budget).await?;
+        tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
+    }
+    Ok(())
+}
+
+async fn has_users(tx: &Tx, budget: BudgetId) -> Result<bool> {
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(budget));
+    Ok(!users.limit(1).all(tx.db()).await?.is_empty())
+}
+
+/// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
+/// fork that takes the scope's counters along. The period is not touched unless it changes.
+pub(crate) async fn replace_limits(
+    tx: &mut Tx,
+    place: &Place,
+    held: &Held,
+    mut after: budget::Model,
+) -> Result<BudgetId> {
+    let before = &held.budget;
+    if after == *before {
+        return Ok(before.id);
+    }
+    let scope = held.scope();
+    let owned = before.owner_kind == Some(scope.kind) && before.owner_id == Some(scope.id);
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(before.id));
+    if owned && users.limit(2).all(tx.db()).await?.len() < 2 {
+        stamp(tx, &mut after);
+        tx.update(&after).await?;
+        let subject = Subject::budget(&after, place.team);
+        tx.record(Event::changed(AuditAction::BudgetUpdated, subject, before, &after));
+        return Ok(after.id);
+    }
+    after.id = tx.id();
+    after.external_id = None;
+    after.owner_kind = Some(scope.kind);
+    after.owner_id = Some(scope.id);
+    after.organization_id = place.organization;
+    after.search_text = search_text(&[after.name.as_deref()]);
+    stamp(tx, &mut after);
+    after.version = 1;
+    after.created_at = tx.now();
+    after.created_by = tx.by();
+    tx.insert(&after).await?;
+    let mut assignment = held.assignment.clone();
+    assignment.budget_id = after.id;
+    assignment.counting = Counting::Each;
+    tx.update(&assignment).await?;
+    budget_window::Entity::update_many()
+        .col_expr(budget_window::Column::BudgetId, Expr::val(after.id.uuid()))
+        .filter(budget_window::Column::BudgetId.eq(before.id))
+        .filter(budget_window::Column::ScopeId.eq(scope.id))
+        .exec(tx.db())
+        .await?;
+    let subject = Subject::budget(&after, place.team);
+    tx.record(Event::made(AuditAction::BudgetCreated, subject, &after));
+    let subject = Subject::budget(before, place.team);
+    tx.record(Event::changed(
+        AuditAction::BudgetAssigned,
+        subject,
+        &held.assignment,
+        &assignment,
+    ));
+    Ok(after.id)
+}
+
+fn row(tx: &Tx, limits: Limits, organization: Option<OrganizationId>) -> budget::Model {
+    let period = limits.period.and_then(|text| text.parse::<Period>().ok());
+    budget::Model {
+        id: tx.id(),
+        organization_id: organization,
+        external_id: None,
+        name: None,
+        search_text: String::new(),
+        owner_kind: None,
+        owner_id: None,
+        max_spend: limits.max_spend,
+        soft_spend: limits.soft_spend,
+        period: period.map(|period| period.to_string()),
+        time_zone: limits.time_zone.unwrap_or_else(|| "UTC".to_owned()),
+        anchor_at: tx.now(),
+        requests_per_minute: limits.requests_per_minute,
+        tokens_per_minute: limits.tokens_per_minute,
+        max_parallel_requests: limits.max_parallel_requests,
+        model_pattern: limits.model_pattern,
+        version: 1,
+        created_at: tx.now(),
+        created_by: tx.by(),
+        updated_at: tx.now(),
+        updated_by: tx.by(),
+    }
+}
+
+fn stamp(tx: &Tx, row: &mut budget::Model) {
+    row.version += 1;
+    row.updated_at = tx.now();
+    row.updated_by = tx.by();
+}
+
+/// The rules of a budget's limits: nothing negative, soft below hard, a period and a time zone that
+/// exist, at least one limit (REFERENCE T-NEW-23, F4; SECURITY 2, case 28).
+fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
+    for (name, amount) in [("maxSpend", limits.max_spend), ("softSpend", limits.soft_spend)] {
+        if amount.is_some_and(|amount| amount < Usd::ZERO) {
+            faults.add(format!("{field}.{name}"), "this may not be negative");
+        }
+    }
+    if let (Some(soft), Some(max)) = (limits.soft_spend, limits.max_spend)
+        && soft >= max
+    {
+        faults.add(format!("{field}.softSpend"), "this must be less than maxSpend");
+    }
+    let rates = [
+        ("requestsPerMinute", limits.requests_per_minute),
+        ("tokensPerMinute", limits.tokens_per_minute),
+        ("maxParallelRequests", limits.max_parallel_requests),
+    ];
+    for (name, rate) in rates {
+        if rate.is_some_and(|rate| rate < 0) {
+            faults.add(format!("{field}.{name}"), "this may not be negative");
+        }
+    }
+    if let Some(text) = &limits.period
+        && let Err(error) = text.parse::<Period>()
+    {
+        faults.add(format!("{field}.period"), error.to_string());
+    }
+    if let Some(zone) = &limits.time_zone
+        && zone.parse::<chrono_tz::Tz>().is_err()
+    {
+        faults.add(format!("{field}.timeZone"), "write an IANA time zone such as Europe/Berlin");
+    }
+    if let Some(pattern) = &limits.model_pattern {
+        faults.word(&format!("{field}.modelPattern"), pattern);
+    }
+    let any = limits.max_spend.is_some()
+        || limits.soft_spend.is_some()
+        || rates.iter().any(|(_, rate)| rate.is_some());
+    if !any {
+        faults.add(field, "a budget needs at least one limit");
+    }
+}
+
+fn apply_change(
+    faults: &mut Faults,
+    field: &str,
+    row: &mut budget::Model,
+    change: LimitsChange,
+) {
+    change.max_spend.apply(&mut row.max_spend);
+    change.soft_spend.apply(&mut row.soft_spend);
+    change.requests_per_minute.apply(&mut row.requests_per_minute);
+    change.tokens_per_minute.apply(&mut row.tokens_per_minute);
+    change.max_parallel_requests.apply(&mut row.max_parallel_requests);
+    change.model_pattern.apply(&mut row.model_pattern);
+    let mut time_zone = Some(row.time_zone.clone());
+    change.time_zone.apply(&mut time_zone);
+    let mut period = row.period.clone();
+    change.period.apply(&mut period);
+    let limits = Limits {
+        max_spend: row.max_spend,
+        soft_spend: row.soft_spend,
+        period,
+        time_zone,
+        requests_per_minute: row.requests_per_minute,
+        tokens_per_minute: row.tokens_per_minute,
+        max_parallel_requests: row.max_parallel_requests,
+        model_pattern: row.model_pattern.clone(),
+    };
+    check_limits(faults, field, &limits);
+    let period = limits.period.and_then(|text| text.parse::<Period>().ok());
+    row.period = period.map(|period| period.to_string());
+    row.time_zone = limits.time_zone.unwrap_or_else(|| "UTC".to_owned());
+}
+
+/// Whether the caller may see the budgets of what stands at a place.
+pub fn may_read(actor: &Actor, place: &Placement) -> bool {
+    policy::allows(actor, Permission::BudgetRead, place)
+}
+
+/// A budget in force, with the counters of its current window.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The assignment.
+    pub assignment: budget_assignment::Model,
+    /// The budget.
+    pub budget: budget::Model,
+    /// What was spent in the current window.
+    pub spent: Usd,
+    /// What is held in it for calls under way.
+    pub reserved: Usd,
+}
+
+/// The budgets in force on scopes, with the counters of their current windows, in one statement.
+/// Only scopes that the caller may look into are answered.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "filtered by the scopes that the caller may look into")]
+pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>> {
+    let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for scope in scopes {
+        by_kind.entry(scope.kind).or_default().push(scope.id);
+    }
+    let any = by_kind.into_iter().fold(Condition::any(), |any, (kind, ids)| {
+        any.add(
+            budget_assignment::Column::ScopeKind
+                .eq(kind)
+                .and(budget_assignment::Column::ScopeId.is_in(ids)),
+        )
+    });
+    let mut select = budget_assignment::Entity::find()
+        .find_also_related(budget::Entity)
+        .filter(any)
+        .filter(visible_scopes(reader.actor()))
+        .order_by_asc(budget_assignment::Column::Id);
+    let window = |column: &'static str| ("budget_windows", column);
+    let assigned = |column: &'static str| ("budget_assignments", column);
+    let now = reader.now();
+    let current = Condition::all()
+        .add(Expr::col(window("budget_id")).equals(assigned("budget_id")))
+        .add(
+            Condition::any()
+                .add(Expr::col(window("scope_id")).equals(assigned("scope_id")))
+                .add(Expr::col(window("scope_id")).equals(assigned("budget_id"))),
+        )
+        .add(Expr::col(window("starts_at")).lte(now))
+        .add(
+            Condition::any()
+                .add(Expr::col(window("ends_at")).is_null())
+                .add(Expr::col(window("ends_at")).gt(now)),
+        );
+    let query = QueryTrait::query(&mut select);
+    query.join(JoinType::LeftJoin, "budget_windows", current);
+    query.expr_as(Expr::col(window("spent")), "spent");
+    query.expr_as(Expr::col(window("reserved")), "reserved");
+    let rows = reader.db().query_all(query).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(InForce {
+                assignment: budget_assignment::Model::from_query_result(row, "A_")?,
+                budget: budget::Model::from_query_result(row, "B_")?,
+                spent: row.try_get::<Option<Usd>>("", "spent")?.unwrap_or_default(),
+                reserved: row.try_get::<Option<Usd>>("", "reserved")?.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+impl Limits {
+    /// Whether these limits are at most those of a budget, for the same or a longer period, and
+    /// none of them is missing.
+    pub(crate) fn is_within(&self, own: &budget::Model) -> bool {
+        let at_most = |given: Option<i64>, own: Option<i64>| match (given, own) {
+            (_, None) => true,
+            (Some(given), Some(own)) => given <= own,
+            (None, Some(_)) => false,
+        };
+        let given_period = self.period.as_deref().and_then(|text| text.parse::<Period>().ok());
+        let long_enough = match (given_period, limit::period(own)) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(given), Some(own)) => given.is_at_least_as_long_as(&own),
+        };
+        let same_models = self.model_pattern.is_none() || self.model_pattern == own.model_pattern;
+        at_most(self.max_spend.map(Usd::nanos), own.max_spend.map(Usd::nanos))
+            && at_most(self.requests_per_minute, own.requests_per_minute)
+            && at_most(self.tokens_per_minute, own.tokens_per_minute)
+            && at_most(self.max_parallel_requests, own.max_parallel_requests)
+            && long_enough
+            && same_models
+    }
+}

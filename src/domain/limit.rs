@@ -1,0 +1,382 @@
+//! Limits within limits: a child never exceeds its parent, from whichever side it is changed.
+//!
+//! The rules (DESIGN 3): a child's models lie within its parent's list; a child's cap is at most
+//! the parent's cap of the same or a longer period; rates likewise. A budget with a model pattern
+//! is compared with parents that have the same pattern or none. They are checked on what a
+//! transaction has written, before it commits, with the parents' budgets locked against writers.
+
+use entity::role::ScopeKind;
+use entity::value::ModelAccess;
+use entity::{api_key, budget, budget_assignment, organization, team, team_membership, user};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, LockType, Query, SelectStatement};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+
+use super::period::Period;
+use super::scope::{Place, Scope, descendants};
+use super::{Cascade, model_access};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::db::Tx;
+use crate::error::{Error, Result};
+
+/// The most objects that an error names.
+const NAMED: usize = 20;
+
+/// A budget in force on a scope.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The assignment.
+    pub assignment: budget_assignment::Model,
+    /// The budget.
+    pub budget: budget::Model,
+}
+
+impl Held {
+    /// The scope on which the budget is in force.
+    pub fn scope(&self) -> Scope {
+        Scope { kind: self.assignment.scope_kind, id: self.assignment.scope_id }
+    }
+}
+
+/// One limit of a child that exceeds a limit of a parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// The input field of the limit.
+    pub field: &'static str,
+    /// Both numbers, for people who may see them.
+    pub message: String,
+}
+
+/// The limits of a child's budget that exceed those of a parent's.
+pub fn excess(child: &budget::Model, parent: &budget::Model) -> Vec<Excess> {
+    if parent.model_pattern.is_some() && parent.model_pattern != child.model_pattern {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    if let (Some(own), Some(above)) = (child.max_spend, parent.max_spend)
+        && own > above
+        && lasts_at_least(parent, child)
+    {
+        let message = format!("{own} is more than the {above} of the scope above");
+        found.push(Excess { field: "maxSpend", message });
+    }
+    for (field, own, above) in [
+        ("requestsPerMinute", child.requests_per_minute, parent.requests_per_minute),
+        ("tokensPerMinute", child.tokens_per_minute, parent.tokens_per_minute),
+        ("maxParallelRequests", child.max_parallel_requests, parent.max_parallel_requests),
+    ] {
+        if let (Some(own), Some(above)) = (own, above)
+            && own > above
+        {
+            let message = format!("{own} is more than the {above} of the scope above");
+            found.push(Excess { field, message });
+        }
+    }
+    found
+}
+
+/// Whether a parent's window lasts at least as long as a child's. A budget without a period never
+/// ends, so it lasts longest.
+fn lasts_at_least(parent: &budget::Model, child: &budget::Model) -> bool {
+    match (period(parent), period(child)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(parent), Some(child)) => parent.is_at_least_as_long_as(&child),
+    }
+}
+
+/// The period of a stored budget.
+pub fn period(budget: &budget::Model) -> Option<Period> {
+    budget.period.as_deref().and_then(|text| text.parse().ok())
+}
+
+/// Lowers a child's budget to a parent's.
+fn clamp(child: &mut budget::Model, parent: &budget::Model) {
+    for excess in excess(child, parent) {
+        match excess.field {
+            "maxSpend" => {
+                child.max_spend = parent.max_spend;
+                if child.soft_spend >= child.max_spend {
+                    child.soft_spend = None;
+                }
+            }
+            "requestsPerMinute" => child.requests_per_minute = parent.requests_per_minute,
+            "tokensPerMinute" => child.tokens_per_minute = parent.tokens_per_minute,
+            _ => child.max_parallel_requests = parent.max_parallel_requests,
+        }
+    }
+}
+
+/// The budgets in force on scopes; their rows are locked against writers.
+///
+/// # Errors
+/// What the database answers.
+pub async fn held_by(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Held>> {
+    if scopes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let any = scopes.iter().fold(Condition::any(), |any, scope| {
+        any.add(
+            budget_assignment::Column::ScopeKind
+                .eq(scope.kind)
+                .and(budget_assignment::Column::ScopeId.eq(scope.id)),
+        )
+    });
+    held(tx, any).await
+}
+
+async fn held(tx: &Tx, condition: Condition) -> Result<Vec<Held>> {
+    let assignments = super::budget::assignments_of_all().filter(condition);
+    let rows = assignments.lock(LockType::Share).all(tx.db()).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(assignment, budget)| Some(Held { assignment, budget: budget? }))
+        .collect())
+}
+
+/// The model access of scopes. Users, teams and organizations are locked against writers.
+async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
+    macro_rules! access {
+        ($table:ident) => {
+            $table::Entity::find()
+                .filter($table::Column::Id.eq(scope.id))
+                .lock(LockType::Share)
+                .one(tx.db())
+                .await?
+                .map(|row| row.model_access)
+        };
+    }
+    #[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
+    Ok(match scope.kind {
+        ScopeKind::Organization => access!(organization),
+        ScopeKind::Team => access!(team),
+        ScopeKind::TeamMembership => access!(team_membership),
+        ScopeKind::User => access!(user),
+        ScopeKind::ApiKey => access!(api_key),
+    })
+}
+
+/// Checks the limits of a new or changed scope against the scopes above it.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] with the path of the field, below `field`.
+pub async fn check_above(
+    tx: &Tx,
+    place: &Place,
+    access: &ModelAccess,
+    field: &str,
+) -> Result<()> {
+    check_many_above(tx, &place.ancestors, &[(place.scope, access, field.to_owned())]).await
+}
+
+/// Checks many scopes that have the same scopes above them.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] for the first that exceeds a limit.
+pub async fn check_many_above(
+    tx: &Tx,
+    ancestors: &[Scope],
+    children: &[(Scope, &ModelAccess, String)],
+) -> Result<()> {
+    if ancestors.is_empty() {
+        return Ok(());
+    }
+    let parents = held_by(tx, ancestors).await?;
+    if !parents.is_empty() {
+        let scopes: Vec<_> = children.iter().map(|(scope, ..)| *scope).collect();
+        for chunk in scopes.chunks(100) {
+            for own in held_by(tx, chunk).await? {
+                let field = children.iter().find(|(scope, ..)| *scope == own.scope());
+                let field = field.map_or("input", |(_, _, field)| field.as_str());
+                for parent in &parents {
+                    if let Some(excess) = excess(&own.budget, &parent.budget).into_iter().next() {
+                        let path = format!("{field}.budgets.{}", excess.field);
+                        return Err(Error::limit(path, excess.message));
+                    }
+                }
+            }
+        }
+    }
+    if children.iter().all(|(_, access, _)| access.mode != entity::value::ModelAccessMode::List) {
+        return Ok(());
+    }
+    for ancestor in ancestors {
+        let Some(above) = access_of(tx, *ancestor).await? else { continue };
+        for (_, access, field) in children {
+            if let Some(model) = model_access::excess(access, &above).first() {
+                return Err(Error::limit(
+                    format!("{field}.modelAccess"),
+                    format!("the scope above does not allow {model}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the scopes below a scope against its limits as they are now, and lowers them if asked to.
+///
+/// # Errors
+/// [`Error::Conflict`] with the children that would exceed it, unless they are to be clamped.
+pub async fn check_below(
+    tx: &mut Tx,
+    place: &Place,
+    access: &ModelAccess,
+    cascade: Cascade,
+) -> Result<()> {
+    let mut breaches = Vec::new();
+    let own = held_by(tx, &[place.scope]).await?;
+    if !own.is_empty() {
+        for child in held(tx, below(place.scope)).await? {
+            let exceeds = |parent: &Held| !excess(&child.budget, &parent.budget).is_empty();
+            if !own.iter().any(exceeds) {
+                continue;
+            }
+            if cascade == Cascade::Refuse {
+                breaches.push(child.scope().to_string());
+                continue;
+            }
+            let mut lowered = child.budget.clone();
+            for parent in &own {
+                clamp(&mut lowered, &parent.budget);
+            }
+            super::budget::replace_limits(tx, place, &child, lowered).await?;
+        }
+    }
+    check_access_below(tx, place, access, cascade, &mut breaches).await?;
+    breaches.sort();
+    breaches.dedup();
+    if breaches.is_empty() {
+        return Ok(());
+    }
+    let count = breaches.len();
+    breaches.truncate(NAMED);
+    Err(Error::Conflict {
+        message: format!(
+            "{count} scope(s) below would exceed the new limits; lower them first, or say cascade: CLAMP"
+        ),
+        ids: breaches,
+    })
+}
+
+/// The assignments of budgets to scopes below a scope.
+fn below(scope: Scope) -> Condition {
+    let descendants = descendants(scope);
+    let mut any = Condition::any();
+    for (kind, table, rows) in [
+        (ScopeKind::Team, "teams", descendants.teams),
+        (ScopeKind::TeamMembership, "team_memberships", descendants.memberships),
+        (ScopeKind::ApiKey, "api_keys", descendants.keys),
+    ] {
+        if let Some(rows) = rows {
+            let ids: SelectStatement =
+                Query::select().column((table, "id")).from(table).and_where(rows).to_owned();
+            any = any.add(
+                budget_assignment::Column::ScopeKind
+                    .eq(kind)
+                    .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids)),
+            );
+        }
+    }
+    if any.is_empty() { any.add(Expr::val(1).eq(0)) } else { any }
+}
+
+#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
+async fn check_access_below(
+    tx: &mut Tx,
+    place: &Place,
+    access: &ModelAccess,
+    cascade: Cascade,
+    breaches: &mut Vec<String>,
+) -> Result<()> {
+    if access.mode == entity::value::ModelAccessMode::All {
+        return Ok(());
+    }
+    let rows = descendants(place.scope);
+    macro_rules! narrow {
+        ($table:ident, $condition:expr, $scope:path, $action:ident, $subject:expr) => {
+            if let Some(condition) = $condition {
+                let children =
+                    $table::Entity::find().filter(condition).lock(LockType::Update).all(tx.db());
+                for child in children.await? {
+                    if model_access::excess(&child.model_access, access).is_empty() {
+                        continue;
+                    }
+                    if cascade == Cascade::Refuse {
+                        breaches.push($scope(child.id).to_string());
+                        continue;
+                    }
+                    let mut lowered = child.clone();
+                    lowered.model_access = model_access::clamped(&child.model_access, access);
+                    lowered.version += 1;
+                    lowered.updated_at = tx.now();
+                    lowered.updated_by = tx.by();
+                    tx.update(&lowered).await?;
+                    let subject = $subject(&child);
+                    tx.record(Event::changed(AuditAction::$action, subject, &child, &lowered));
+                }
+            }
+        };
+    }
+    let organization = place.organization;
+    narrow!(team, rows.teams, Scope::team, TeamUpdated, Subject::team);
+    narrow!(
+        team_membership,
+        rows.memberships,
+        Scope::membership,
+        TeamMemberUpdated,
+        |row: &team_membership::Model| {
+            let kind = entity::role::EntityKind::TeamMembership;
+            Subject::new(kind, row.id, organization, Some(row.team_id))
+        }
+    );
+    narrow!(api_key, rows.keys, Scope::api_key, ApiKeyUpdated, |row: &api_key::Model| {
+        Subject::api_key(row, organization)
+    });
+    Ok(())
+}
+
+/// Whether every limit of `old` is still there in `new`, as tight or tighter: what an owner may do
+/// to an own key (SECURITY 3, footnote 5).
+pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
+    old.iter().all(|old| {
+        new.iter().any(|new| {
+            let (was, is) = (&old.budget, &new.budget);
+            let tighter = |was: Option<i64>, is: Option<i64>| match (was, is) {
+                (None, _) => true,
+                (Some(was), Some(is)) => is <= was,
+                (Some(_), None) => false,
+            };
+            was.period == is.period
+                && was.time_zone == is.time_zone
+                && was.model_pattern == is.model_pattern
+                && tighter(was.max_spend.map(|usd| usd.nanos()), is.max_spend.map(|usd| usd.nanos()))
+                && tighter(was.requests_per_minute, is.requests_per_minute)
+                && tighter(was.tokens_per_minute, is.tokens_per_minute)
+                && tighter(was.max_parallel_requests, is.max_parallel_requests)
+        })
+    })
+}
+
+/// Removes the budgets of scopes that cease to be: assignments, and the budgets that they own.
+///
+/// # Errors
+/// What the database answers.
+pub async fn forget_scopes(tx: &Tx, kind: ScopeKind, ids: &[Uuid]) -> Result<()> {
+    for chunk in ids.chunks(500) {
+        let gone = budget_assignment::Column::ScopeKind
+            .eq(kind)
+            .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
+        budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
+        let others = Query::select()
+            .column("budget_id")
+            .from("budget_assignments")
+            .to_owned();
+        let owned = budget::Column::OwnerKind
+            .eq(kind)
+            .and(budget::Column::OwnerId.is_in(chunk.iter().copied()))
+            .and(Expr::col(("budgets", "id")).not_in_subquery(others));
+        budget::Entity::delete_many().filter(owned).exec(tx.db()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Scopes: the places that have budgets and model access, and who is above and below them.
+
+use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
+use entity::role::ScopeKind;
+use entity::{api_key, organization, team, team_membership, user};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
+use uuid::Uuid;
+
+/// One scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// Its kind.
+    pub kind: ScopeKind,
+    /// The id of the row that it is.
+    pub id: Uuid,
+}
+
+impl Scope {
+    /// An organization.
+    pub fn organization(id: OrganizationId) -> Self {
+        Self { kind: ScopeKind::Organization, id: id.uuid() }
+    }
+
+    /// A team.
+    pub fn team(id: TeamId) -> Self {
+        Self { kind: ScopeKind::Team, id: id.uuid() }
+    }
+
+    /// A member of a team.
+    pub fn membership(id: TeamMembershipId) -> Self {
+        Self { kind: ScopeKind::TeamMembership, id: id.uuid() }
+    }
+
+    /// A user.
+    pub fn user(id: UserId) -> Self {
+        Self { kind: ScopeKind::User, id: id.uuid() }
+    }
+
+    /// A key.
+    pub fn api_key(id: ApiKeyId) -> Self {
+        Self { kind: ScopeKind::ApiKey, id: id.uuid() }
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            ScopeKind::Organization => OrganizationId::from_uuid(self.id).fmt(f),
+            ScopeKind::Team => TeamId::from_uuid(self.id).fmt(f),
+            ScopeKind::TeamMembership => TeamMembershipId::from_uuid(self.id).fmt(f),
+            ScopeKind::User => UserId::from_uuid(self.id).fmt(f),
+            ScopeKind::ApiKey => ApiKeyId::from_uuid(self.id).fmt(f),
+        }
+    }
+}
+
+/// A scope with its place in the tree.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The scope.
+    pub scope: Scope,
+    /// The organization above it.
+    pub organization: Option<OrganizationId>,
+    /// The team above it, or that it is.
+    pub team: Option<TeamId>,
+    /// The scopes above it, whose limits hold for it too.
+    pub ancestors: Vec<Scope>,
+}
+
+impl Place {
+    /// An organization: nothing is above it.
+    pub fn organization(organization: &organization::Model) -> Self {
+        Self {
+            scope: Scope::organization(organization.id),
+            organization: Some(organization.id),
+            team: None,
+            ancestors: Vec::new(),
+        }
+    }
+
+    /// A team: its organization is above it.
+    pub fn team(team: &team::Model) -> Self {
+        Self {
+            scope: Scope::team(team.id),
+            organization: team.organization_id,
+            team: Some(team.id),
+            ancestors: team.organization_id.map(Scope::organization).into_iter().collect(),
+        }
+    }
+
+    /// A member: the team and its organization are above it.
+    pub fn membership(team: &team::Model, membership: &team_membership::Model) -> Self {
+        let mut place = Self::team(team);
+        place.ancestors.push(place.scope);
+        place.scope = Scope::membership(membership.id);
+        place
+    }
+
+    /// A user: nothing is above it.
+    pub fn user(user: &user::Model) -> Self {
+        let scope = Scope::user(user.id);
+        Self { scope, organization: None, team: None, ancestors: Vec::new() }
+    }
+
+    /// A key: in a team, its member and the team are above it; else its owner.
+    pub fn api_key(
+        key: &api_key::Model,
+        team: Option<&team::Model>,
+        membership: Option<&team_membership::Model>,
+    ) -> Self {
+        let mut place = match (team, key.user_id) {
+            (Some(team), _) => {
+                let mut place = Self::team(team);
+                place.ancestors.push(place.scope);
+                place.ancestors.extend(membership.map(|member| Scope::membership(member.id)));
+                place
+            }
+            (None, owner) => Self {
+                scope: Scope::api_key(key.id),
+                organization: None,
+                team: None,
+                ancestors: owner.map(Scope::user).into_iter().collect(),
+            },
+        };
+        place.scope = Scope::api_key(key.id);
+        place
+    }
+}
+
+/// The conditions under which a row of a table of scopes lies below a scope: for teams, members and
+/// keys, in this order; `None` where the kind has no such descendants.
+#[derive(Debug, Default)]
+pub struct Descendants {
+    /// Rows of `teams`.
+    pub teams: Option<SimpleExpr>,
+    /// Rows of `team_memberships`.
+    pub memberships: Option<SimpleExpr>,
+    /// Rows of `api_keys`.
+    pub keys: Option<SimpleExpr>,
+}
+
+/// The conditions for what lies below a scope.
+pub fn descendants(scope: Scope) -> Descendants {
+    let column = |table: &'static str, column: &'static str| Expr::col((table, column));
+    match scope.kind {
+        ScopeKind::Organization => {
+            let teams = || {
+                Query::select()
+                    .column("id")
+                    .from("teams")
+                    .and_where(column("teams", "organization_id").eq(scope.id))
+                    .to_owned()
+            };
+            Descendants {
+                teams: Some(column("teams", "organization_id").eq(scope.id)),
+                memberships: Some(column("team_memberships", "team_id").in_subquery(teams())),
+                keys: Some(column("api_keys", "team_id").in_subquery(teams())),
+            }
+        }
+        ScopeKind::Team => Descendants {
+            teams: None,
+            memberships: Some(column("team_memberships", "team_id").eq(scope.id)),
+            keys: Some(column("api_keys", "team_id").eq(scope.id)),
+        },
+        ScopeKind::TeamMembership => {
+            let member = Query::select()
+                .expr(Expr::val(1))
+                .from("team_memberships")
+                .and_where(column("team_memberships", "id").eq(scope.id))
+                .and_where(
+                    column("team_memberships", "team_id").equals(("api_keys", "team_id")),
+                )
+                .and_where(
+                    column("team_memberships", "user_id").equals(("api_keys", "user_id")),
+                )
+                .to_owned();
+            Descendants { keys: Some(Expr::exists(member)), ..Descendants::default() }
+        }
+        ScopeKind::User => Descendants {
+            keys: Some(
+                column("api_keys", "user_id")
+                    .eq(scope.id)
+                    .and(column("api_keys", "team_id").is_null()),
+            ),
+            ..Descendants::default()
+        },
+        ScopeKind::ApiKey => Descendants::default(),
+    }
+}

@@ -1,0 +1,676 @@
+//! Teams: the groups of people that share keys, models and budgets.
+
+use entity::id::{OrganizationId, TeamId, UserId};
+use entity::role::{ScopeKind, TeamMemberPermission, TeamRole};
+use entity::value::{MemberPermissions, ModelAccess, ModelAccessMode, Words};
+use entity::{model_alias, team, team_membership};
+use sea_orm::sea_query::{ExprTrait, LockType, Query};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+};
+use serde_json::Value;
+
+use super::field::{self, Faults, distinct, search_text};
+use super::scope::Place;
+use super::{Cascade, Change, Rules, budget, limit, membership, model_alias as alias};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
+};
+use crate::db::{Page, Reader, Tx, page::Rows};
+use crate::error::{Error, Result};
+
+/// A new team.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// The caller's id for it.
+    pub external_id: Option<String>,
+    /// The organization above it.
+    pub organization: Option<Reference>,
+    /// Its name.
+    pub name: String,
+    /// Free data.
+    pub metadata: Option<Value>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Which models may be called.
+    pub model_access: Option<ModelAccess>,
+    /// Other names for models.
+    pub model_aliases: Vec<(String, String)>,
+    /// Budgets.
+    pub budgets: Vec<budget::Entry>,
+    /// Members, beside the caller.
+    pub members: Vec<membership::Add>,
+    /// Whether anybody may join.
+    pub is_joinable: bool,
+    /// What plain members may do.
+    pub member_permissions: Vec<TeamMemberPermission>,
+    /// Settings for gateways.
+    pub router_settings: Option<Value>,
+    /// Guardrails.
+    pub guardrails: Vec<String>,
+}
+
+/// A change of a team.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// The new external id.
+    pub external_id: Change<String>,
+    /// The new name.
+    pub name: Change<String>,
+    /// Keys to merge into the metadata; null in a key deletes it, null for all clears it.
+    pub metadata: Change<Value>,
+    /// The new labels.
+    pub tags: Change<Vec<String>>,
+    /// Which models may be called.
+    pub model_access: Change<ModelAccess>,
+    /// The budgets that the team is to have, all of them.
+    pub budgets: Change<Vec<budget::Entry>>,
+    /// Whether anybody may join.
+    pub is_joinable: Change<bool>,
+    /// What plain members may do.
+    pub member_permissions: Change<Vec<TeamMemberPermission>>,
+    /// Settings for gateways.
+    pub router_settings: Change<Value>,
+    /// Guardrails.
+    pub guardrails: Change<Vec<String>>,
+    /// What happens to members and keys that would exceed the new limits.
+    pub cascade: Cascade,
+    /// The version that the caller saw.
+    pub expected_version: Option<i32>,
+}
+
+/// Which teams a list holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Only those whose name or external id has this text.
+    pub search: Option<String>,
+    /// Only those of these organizations.
+    pub organization_ids: Option<Vec<OrganizationId>>,
+    /// Only those with this member.
+    pub member_user_id: Option<UserId>,
+    /// Only blocked teams, or only others.
+    pub is_blocked: Option<bool>,
+    /// Only teams that anybody may join, or only others.
+    pub is_joinable: Option<bool>,
+}
+
+/// The teams that a caller may see: its own, and all of organizations that it runs.
+#[expect(clippy::disallowed_methods, reason = "this is where reads of teams begin")]
+pub fn visible_to(actor: &Actor) -> Select<team::Entity> {
+    let select = team::Entity::find();
+    if actor.sees_all() {
+        return select;
+    }
+    let own = actor.teams().keys().copied().chain(actor.service_team());
+    select.filter(
+        Condition::any()
+            .add(team::Column::Id.is_in(own))
+            .add(team::Column::OrganizationId.is_in(actor.administered_organizations())),
+    )
+}
+
+/// The teams that a caller may join: joinable, not blocked, of no organization or of one of its
+/// own, and without it as a member (REFERENCE T-AVAIL-3).
+#[expect(clippy::disallowed_methods, reason = "a team that anybody may join shows its name")]
+pub fn joinable_by(actor: &Actor) -> Select<team::Entity> {
+    team::Entity::find()
+        .filter(team::Column::IsJoinable.eq(true))
+        .filter(team::Column::BlockedBy.is_null())
+        .filter(
+            team::Column::OrganizationId
+                .is_null()
+                .or(team::Column::OrganizationId.is_in(actor.known_organizations())),
+        )
+        .filter(team::Column::Id.is_not_in(actor.teams().keys().copied()))
+}
+
+fn filtered(mut select: Select<team::Entity>, filter: &Filter) -> Select<team::Entity> {
+    if let Some(search) = &filter.search {
+        select = select.filter(super::field_contains("teams", search));
+    }
+    if let Some(ids) = &filter.organization_ids {
+        select = select.filter(team::Column::OrganizationId.is_in(ids.iter().copied()));
+    }
+    if let Some(user) = filter.member_user_id {
+        let teams = Query::select()
+            .column("team_id")
+            .from("team_memberships")
+            .and_where(sea_orm::sea_query::Expr::col("user_id").eq(user))
+            .to_owned();
+        select = select.filter(team::Column::Id.in_subquery(teams));
+    }
+    if let Some(blocked) = filter.is_blocked {
+        let column = team::Column::BlockedBy;
+        select = select.filter(if blocked { column.is_not_null() } else { column.is_null() });
+    }
+    if let Some(joinable) = filter.is_joinable {
+        select = select.filter(team::Column::IsJoinable.eq(joinable));
+    }
+    select
+}
+
+/// A page of teams.
+///
+/// # Errors
+/// What the database answers.
+pub async fn list(
+    reader: &Reader,
+    from: Select<team::Entity>,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Rows<team::Model>> {
+    let select =
+        page.apply(filtered(from, filter), ("teams", "search_text"), ("teams", "id"));
+    Ok(page.rows(select.all(reader.db()).await?))
+}
+
+/// How many teams [`list`] has in all.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count(reader: &Reader, from: Select<team::Entity>, filter: &Filter) -> Result<u64> {
+    Ok(filtered(from, filter).count(reader.db()).await?)
+}
+
+/// The team of a reference, if the caller may see it.
+///
+/// # Errors
+/// What the database answers, and when an external id names several.
+pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<team::Model>> {
+    let Some(select) = named(visible_to(reader.actor()), reference) else { return Ok(None) };
+    super::at_most_one(select.limit(2).all(reader.db()).await?)
+}
+
+/// The teams of these ids that the caller may see.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_ids(reader: &Reader, ids: &[TeamId]) -> Result<Vec<team::Model>> {
+    let select = visible_to(reader.actor()).filter(team::Column::Id.is_in(ids.iter().copied()));
+    Ok(select.all(reader.db()).await?)
+}
+
+fn named(select: Select<team::Entity>, reference: &Reference) -> Option<Select<team::Entity>> {
+    let condition = match (reference.id::<TeamId>(), reference.external()) {
+        (Some(id), _) => team::Column::Id.eq(id),
+        (None, Some(external)) => team::Column::ExternalId.eq(external),
+        (None, None) => return None,
+    };
+    Some(select.filter(condition))
+}
+
+/// The team of a reference, if the caller may see it, locked against changes of its limits.
+///
+/// # Errors
+/// [`Error::NotFound`] at the field.
+pub(crate) async fn find_shared(
+    tx: &Tx,
+    reference: &Reference,
+    field: &str,
+) -> Result<team::Model> {
+    let missing =
+        || Error::NotFound { noun: team::Model::NOUN, field: Some(field.to_owned()) };
+    let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
+    let rows = select.limit(2).lock(LockType::Share).all(tx.db()).await?;
+    super::at_most_one(rows)?.ok_or_else(missing)
+}
+
+impl Resource for team::Model {
+    const NOUN: &'static str = "team";
+
+    async fn find_for_update(tx: &Tx, reference: &Reference) -> Result<Option<Self>> {
+        let Some(select) = named(visible_to(tx.actor()), reference) else { return Ok(None) };
+        super::at_most_one(select.limit(2).lock(LockType::Update).all(tx.db()).await?)
+    }
+
+    async fn placement(&self, _: &Tx) -> Result<Placement> {
+        Ok(Placement::team(self.organization_id, self.id))
+    }
+}
+
+/// Makes a team. A caller with a user becomes its admin, unless it is listed otherwise
+/// (REFERENCE T-NEW-9, T-NEW-10).
+///
+/// # Errors
+/// Faults in the input; a taken external id; limits of the organization, or of a creator who is
+/// not an admin.
+pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<team::Model> {
+    let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
+    let place = Placement::organization(organization).owned_by(tx.actor().user_id());
+    let proof = authorize_at(tx, Permission::TeamCreate, place)?;
+    let mut faults = Faults::default();
+    faults.name("input.name", &input.name);
+    if let Some(external_id) = &input.external_id {
+        faults.external_id("input.externalId", external_id);
+    }
+    if let Some(metadata) = &input.metadata {
+        faults.metadata("input.metadata", metadata, rules.metadata_bytes);
+    }
+    if let Some(settings) = &input.router_settings {
+        faults.metadata("input.routerSettings", settings, rules.metadata_bytes);
+    }
+    faults.words("input.tags", &input.tags);
+    faults.words("input.guardrails", &input.guardrails);
+    let access = input.model_access.clone().unwrap_or_default();
+    faults.model_access("input.modelAccess", &access);
+    alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
+    faults.finish()?;
+    budget::check_entries(&input.budgets, "input")?;
+    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
+        check_creator(tx, &access, &input.budgets).await?;
+    }
+
+    let row = team::Model {
+        id: tx.id(),
+        organization_id: organization,
+        search_text: search_text(&[Some(&input.name), input.external_id.as_deref()]),
+        external_id: input.external_id,
+        name: input.name,
+        metadata: input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        tags: distinct(input.tags),
+        model_access: access,
+        blocked_by: None,
+        is_joinable: input.is_joinable,
+        member_permissions: permissions(input.member_permissions),
+        router_settings: input.router_settings,
+        guardrails: distinct(input.guardrails),
+        version: 1,
+        created_at: tx.now(),
+        created_by: tx.by(),
+        updated_at: tx.now(),
+        updated_by: tx.by(),
+    };
+    tx.insert(&row).await?;
+    tx.record(Event::made(AuditAction::TeamCreated, Subject::team(&row), &row));
+    let place = Place::team(&row);
+    if !input.budgets.is_empty() {
+        budget::assign(tx, &place, input.budgets, "input").await?;
+    }
+    limit::check_above(tx, &place, &row.model_access, "input").await?;
+    for (name, target) in input.model_aliases {
+        alias::set(tx, &row, name, target).await?;
+    }
+    let mut members = input.members;
+    if let Some(user) = tx.actor().user_id() {
+        let reference = Reference::to(user);
+        let listed = membership::lists(tx, &members).await?;
+        if !listed {
+            members.push(membership::Add::new(reference, TeamRole::Admin));
+        }
+    }
+    if !members.is_empty() {
+        membership::insert(tx, rules, &row, members, "input.members").await?;
+    }
+    Ok(row)
+}
+
+fn is_admin(roles: &[crate::authz::Role]) -> bool {
+    use crate::authz::Role;
+    roles.iter().any(|role| matches!(role, Role::PlatformAdmin | Role::OrganizationAdmin))
+}
+
+/// The limits of a person who makes a team bind the team: leaving a limit out never yields more
+/// than the person has (REFERENCE T-NEW-5 to T-NEW-8, C-T15; SECURITY 2, case 7).
+async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
+    let Some(user) = tx.actor().user() else { return Ok(()) };
+    let mut scopes = vec![super::scope::Scope::user(user.id)];
+    scopes.extend(tx.actor().key_id().map(super::scope::Scope::api_key));
+    let own = limit::held_by(tx, &scopes).await?;
+    let accesses =
+        [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
+    if accesses.into_iter().flatten().any(|own| !super::model_access::is_within(access, own)) {
+        return Err(Error::limit(
+            "input.modelAccess",
+            "your own models are limited: list models that you may call yourself",
+        ));
+    }
+    let given = |entry: &budget::Entry| match entry {
+        budget::Entry::Create(limits) => Some(limits.clone()),
+        budget::Entry::Attach { .. } | budget::Entry::Edit { .. } => None,
+    };
+    let given: Vec<_> = entries.iter().filter_map(given).collect();
+    for held in own {
+        if !given.iter().any(|limits| limits.is_within(&held.budget)) {
+            return Err(Error::limit(
+                "input.budgets",
+                "your own budget is limited: give the team a budget that is at most as large, \
+                 for the same or a longer period",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn permissions(mut list: Vec<TeamMemberPermission>) -> MemberPermissions {
+    list.sort_unstable();
+    list.dedup();
+    MemberPermissions(list)
+}
+
+/// Merges an object into another: a null deletes a key (REFERENCE C-T21).
+pub(crate) fn merge(target: &mut Value, change: Change<Value>) {
+    match change {
+        Change::Keep => {}
+        Change::Clear => *target = Value::Object(serde_json::Map::new()),
+        Change::Set(Value::Object(entries)) => {
+            if let Value::Object(target) = target {
+                for (key, value) in entries {
+                    if value == Value::Null {
+                        target.shift_remove(&key);
+                    } else {
+                        target.insert(key, value);
+                    }
+                }
+            }
+        }
+        Change::Set(other) => *target = other,
+    }
+}
+
+/// Changes a team. What is left out stays; null clears. Budgets and model access need the
+/// permission `TEAM_LIMIT_UPDATE` as well.
+///
+/// # Errors
+/// Faults in the input; [`Error::Conflict`] for a stale version, and for members and keys that
+/// would exceed the new limits.
+pub async fn update(
+    tx: &mut Tx,
+    rules: &Rules,
+    team: Authorized<team::Model>,
+    input: Update,
+) -> Result<team::Model> {
+    if input.budgets.is_given() || input.model_access.is_given() {
+        also(tx, &team, Permission::TeamLimitUpdate).await?;
+    }
+    let before = team.into_inner();
+    field::expect_version(input.expected_version, before.version)?;
+    let mut after = before.clone();
+    let mut faults = Faults::default();
+    match input.name {
+        Change::Keep => {}
+        Change::Clear => faults.add("input.name", "a team needs a name"),
+        Change::Set(name) => {
+            faults.name("input.name", &name);
+            after.name = name;
+        }
+    }
+    if let Some(external_id) = input.external_id.value() {
+        faults.external_id("input.externalId", external_id);
+    }
+    input.external_id.apply(&mut after.external_id);
+    if let Some(metadata) = input.metadata.value()
+        && !metadata.is_object()
+    {
+        faults.add("input.metadata", "write a JSON object");
+    }
+    merge(&mut after.metadata, input.metadata);
+    faults.metadata("input.metadata", &after.metadata, rules.metadata_bytes);
+    if let Some(settings) = input.router_settings.value() {
+        faults.metadata("input.routerSettings", settings, rules.metadata_bytes);
+    }
+    input.router_settings.apply(&mut after.router_settings);
+    if let Some(tags) = input.tags.value() {
+        faults.words("input.tags", tags);
+    }
+    words(input.tags).apply_or_default(&mut after.tags);
+    if let Some(guardrails) = input.guardrails.value() {
+        faults.words("input.guardrails", guardrails);
+    }
+    words(input.guardrails).apply_or_default(&mut after.guardrails);
+    if let Some(access) = input.model_access.value() {
+        faults.model_access("input.modelAccess", access);
+    }
+    input.model_access.apply_or_default(&mut after.model_access);
+    input.is_joinable.apply_or_default(&mut after.is_joinable);
+    match input.member_permissions {
+        Change::Keep => {}
+        Change::Clear => after.member_permissions = MemberPermissions::default(),
+        Change::Set(list) => after.member_permissions = permissions(list),
+    }
+    faults.finish()?;
+    after.search_text = search_text(&[Some(&after.name), after.external_id.as_deref()]);
+
+    let place = Place::team(&after);
+    let limits_change = input.budgets.is_given() || after.model_access != before.model_access;
+    if after != before || input.budgets.is_given() {
+        stamp(tx, &mut after);
+        tx.update(&after).await?;
+        let subject = Subject::team(&after);
+        tx.record(Event::changed(AuditAction::TeamUpdated, subject, &before, &after));
+    } else {
+        tx.nothing_changed();
+        return Ok(before);
+    }
+    match input.budgets {
+        Change::Keep => {}
+        Change::Clear => budget::assign(tx, &place, Vec::new(), "input").await?,
+        Change::Set(entries) => budget::assign(tx, &place, entries, "input").await?,
+    }
+    if limits_change {
+        limit::check_above(tx, &place, &after.model_access, "input").await?;
+        limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
+    }
+    Ok(after)
+}
+
+fn words(change: Change<Vec<String>>) -> Change<Words> {
+    match change {
+        Change::Keep => Change::Keep,
+        Change::Clear => Change::Clear,
+        Change::Set(words) => Change::Set(distinct(words)),
+    }
+}
+
+fn stamp(tx: &Tx, row: &mut team::Model) {
+    row.version += 1;
+    row.updated_at = tx.now();
+    row.updated_by = tx.by();
+}
+
+/// Blocks a team: every call of its keys is refused. Blocking a blocked team changes nothing,
+/// unless it raises the level at which it is blocked.
+///
+/// # Errors
+/// What the database answers.
+pub async fn block(tx: &mut Tx, team: Authorized<team::Model>) -> Result<team::Model> {
+    let level = Actor::block_level(team.roles());
+    let before = team.into_inner();
+    if before.blocked_by >= Some(level) {
+        tx.nothing_changed();
+        return Ok(before);
+    }
+    let mut after = before.clone();
+    after.blocked_by = Some(level);
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::team(&after);
+    tx.record(Event::changed(AuditAction::TeamBlocked, subject, &before, &after));
+    Ok(after)
+}
+
+/// Unblocks a team. What a higher level blocked, a lower level cannot unblock (REFERENCE C-P15).
+///
+/// # Errors
+/// [`Error::Conflict`] when a higher level blocked it.
+pub async fn unblock(tx: &mut Tx, team: Authorized<team::Model>) -> Result<team::Model> {
+    let level = Actor::block_level(team.roles());
+    let before = team.into_inner();
+    let Some(blocked_by) = before.blocked_by else {
+        tx.nothing_changed();
+        return Ok(before);
+    };
+    super::may_unblock(level, blocked_by)?;
+    let mut after = before.clone();
+    after.blocked_by = None;
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::team(&after);
+    tx.record(Event::changed(AuditAction::TeamUnblocked, subject, &before, &after));
+    Ok(after)
+}
+
+/// What went with deleted teams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The teams.
+    pub ids: Vec<TeamId>,
+    /// Their members.
+    pub memberships: u64,
+    /// Their keys.
+    pub api_keys: u64,
+}
+
+/// Deletes teams with everything that hangs on them: all, or none.
+///
+/// # Errors
+/// [`Error::NotFound`] for the first team that the caller may not see, and nothing is deleted
+/// (REFERENCE T-DEL-2; SECURITY 2, case 21).
+pub async fn delete(
+    tx: &mut Tx,
+    references: &[Reference],
+    expected_version: Option<i32>,
+) -> Result<Deleted> {
+    let mut faults = Faults::default();
+    faults.ids("input.ids", references.len());
+    if expected_version.is_some() && references.len() != 1 {
+        faults.add("input.expectedVersion", "this goes with one id");
+    }
+    faults.finish()?;
+    let mut teams: Vec<team::Model> = Vec::new();
+    // Rows are locked in the order of their ids, so that two deletions cannot wait for each other.
+    let mut ordered: Vec<_> = references.iter().enumerate().collect();
+    ordered.sort_by_key(|(_, reference)| reference.id::<TeamId>());
+    for (index, reference) in ordered {
+        let field = format!("input.ids.{index}");
+        let team = authorize::<team::Model>(tx, Permission::TeamDelete, reference, &field).await?;
+        field::expect_version(expected_version, team.version)?;
+        if teams.iter().all(|known| known.id != team.id) {
+            teams.push(team.into_inner());
+        }
+    }
+    let mut deleted = Deleted::default();
+    for team in teams {
+        delete_one(tx, team, &mut deleted).await?;
+    }
+    Ok(deleted)
+}
+
+async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
+    let keys = super::api_key::of_team(tx, team.id, None).await?;
+    deleted.api_keys += super::api_key::remove_all(tx, keys, team.organization_id).await?;
+    let members = membership::of_team_for_update(tx, team.id).await?;
+    let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
+    limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids).await?;
+    team_membership::Entity::delete_many()
+        .filter(team_membership::Column::TeamId.eq(team.id))
+        .exec(tx.db())
+        .await?;
+    for member in &members {
+        let subject = Subject::membership(&team, member);
+        tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, member));
+    }
+    deleted.memberships += members.len() as u64;
+    let id = entity::id::Id::uuid(team.id);
+    limit::forget_scopes(tx, ScopeKind::Team, &[id]).await?;
+    model_alias::Entity::delete_many()
+        .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
+        .filter(model_alias::Column::ScopeId.eq(id))
+        .exec(tx.db())
+        .await?;
+    team::Entity::delete_many().filter(team::Column::Id.eq(team.id)).exec(tx.db()).await?;
+    tx.record(Event::gone(AuditAction::TeamDeleted, Subject::team(&team), &team));
+    deleted.ids.push(team.id);
+    Ok(())
+}
+
+/// Adds models to a team's list.
+///
+/// # Errors
+/// [`Error::Conflict`] when the team may call all models, for adding one would take the others.
+pub async fn add_models(
+    tx: &mut Tx,
+    team: Authorized<team::Model>,
+    models: Vec<String>,
+) -> Result<team::Model> {
+    let mut faults = Faults::default();
+    check_models(&mut faults, &models);
+    faults.finish()?;
+    let before = team.into_inner();
+    if before.model_access.mode == ModelAccessMode::All {
+        return Err(Error::conflict(
+            "the team may call every model already: to narrow it, set modelAccess to a list",
+        ));
+    }
+    let mut after = before.clone();
+    after.model_access.mode = ModelAccessMode::List;
+    after.model_access.models.extend(models);
+    after.model_access.models = distinct(after.model_access.models).0;
+    finish_models(tx, &before, after, Cascade::Refuse).await
+}
+
+/// Takes models off a team's list. The list that is left empty becomes NONE.
+///
+/// # Errors
+/// [`Error::Conflict`] when the team has no list, and for members and keys that list the models.
+pub async fn remove_models(
+    tx: &mut Tx,
+    team: Authorized<team::Model>,
+    models: Vec<String>,
+    cascade: Cascade,
+) -> Result<team::Model> {
+    let mut faults = Faults::default();
+    check_models(&mut faults, &models);
+    faults.finish()?;
+    let before = team.into_inner();
+    if before.model_access.mode == ModelAccessMode::All {
+        return Err(Error::conflict(
+            "the team may call every model: to narrow it, set modelAccess to a list",
+        ));
+    }
+    let mut after = before.clone();
+    after.model_access.models.retain(|model| !models.contains(model));
+    if after.model_access.models.is_empty() && after.model_access.access_groups.is_empty() {
+        after.model_access.mode = ModelAccessMode::None;
+    }
+    finish_models(tx, &before, after, cascade).await
+}
+
+fn check_models(faults: &mut Faults, models: &[String]) {
+    if models.is_empty() || models.len() > field::MODELS {
+        faults.add("input.models", format!("give 1 to {} models", field::MODELS));
+    }
+    for (index, model) in models.iter().enumerate().take(field::MODELS) {
+        faults.word(&format!("input.models.{index}"), model);
+    }
+}
+
+async fn finish_models(
+    tx: &mut Tx,
+    before: &team::Model,
+    mut after: team::Model,
+    cascade: Cascade,
+) -> Result<team::Model> {
+    let mut faults = Faults::default();
+    faults.model_access("input.models", &after.model_access);
+    faults.finish()?;
+    if after == *before {
+        tx.nothing_changed();
+        return Ok(after);
+    }
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::team(&after);
+    tx.record(Event::changed(AuditAction::TeamUpdated, subject, before, &after));
+    let place = Place::team(&after);
+    limit::check_above(tx, &place, &after.model_access, "input").await?;
+    limit::check_below(tx, &place, &after.model_access, cascade).await?;
+    Ok(after)
+}
+
+/// The teams' rows for what must hold whoever asks.
+#[expect(clippy::disallowed_methods, reason = "the place of a row that the caller may see")]
+pub(crate) async fn row(tx: &Tx, id: TeamId) -> Result<Option<team::Model>> {
+    Ok(team::Entity::find_by_id(id).one(tx.db()).await?)
+}
+

@@ -1,0 +1,686 @@
+//! Users: the people behind keys and memberships.
+//!
+//! An e-mail address belongs to one user of the platform, whatever its case. Adding somebody by an
+//! address finds that user or makes one who is pending: known by an address only.
+
+use std::collections::BTreeMap;
+
+use entity::id::{Id, OrganizationId, TeamId, UserId};
+use entity::role::{PlatformRole, ScopeKind};
+use entity::value::ModelAccess;
+use entity::{organization_membership, team_membership, user};
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+};
+use serde_json::Value;
+
+use super::field::{self, Faults, search_text};
+use super::scope::Place;
+use super::{Cascade, Change, Rules, budget, limit, membership};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize,
+    authorize_at,
+};
+use crate::db::{Page, Reader, Tx, page::Rows};
+use crate::error::{Error, Result};
+
+/// How callers name a user where an address will do as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserReference {
+    /// By our id, or by external id.
+    Id(Reference),
+    /// By e-mail address.
+    Email(String),
+}
+
+/// A new user.
+#[derive(Clone, Debug, Default)]
+pub struct Create {
+    /// The caller's id for it.
+    pub external_id: Option<String>,
+    /// The organization that it is to belong to.
+    pub organization: Option<Reference>,
+    /// Its e-mail address.
+    pub email: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// What it may do on the platform.
+    pub platform_role: Option<PlatformRole>,
+    /// Which models its personal keys may call.
+    pub model_access: Option<ModelAccess>,
+    /// Its budgets.
+    pub budgets: Vec<budget::Entry>,
+    /// Free data.
+    pub metadata: Option<Value>,
+}
+
+/// A change of a user.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// The new external id.
+    pub external_id: Change<String>,
+    /// The new e-mail address.
+    pub email: Change<String>,
+    /// The new name.
+    pub name: Change<String>,
+    /// What it may do on the platform.
+    pub platform_role: Option<PlatformRole>,
+    /// Which models its personal keys may call.
+    pub model_access: Change<ModelAccess>,
+    /// The budgets that it is to have, all of them.
+    pub budgets: Change<Vec<budget::Entry>>,
+    /// Keys to merge into the metadata.
+    pub metadata: Change<Value>,
+    /// What happens to personal keys that would exceed the new limits.
+    pub cascade: Cascade,
+    /// The version that the caller saw.
+    pub expected_version: Option<i32>,
+}
+
+/// Which users a list holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Only those whose name, external id or address has this text.
+    pub search: Option<String>,
+    /// Only those with one of these platform roles.
+    pub platform_roles: Option<Vec<PlatformRole>>,
+    /// Only members of these teams.
+    pub team_ids: Option<Vec<TeamId>>,
+    /// Only blocked users, or only others.
+    pub is_blocked: Option<bool>,
+}
+
+/// The users that a caller may see: itself, those of its teams, and those of organizations that it
+/// runs.
+#[expect(clippy::disallowed_methods, reason = "this is where reads of users begin")]
+pub fn visible_to(actor: &Actor) -> Select<user::Entity> {
+    let select = user::Entity::find();
+    if actor.sees_all() {
+        return select;
+    }
+    let organizations = actor.administered_organizations();
+    let of_organizations = Query::select()
+        .column("user_id")
+        .from("organization_memberships")
+        .and_where(Expr::col("organization_id").is_in(organizations.clone()))
+        .to_owned();
+    let organization_teams = Query::select()
+        .column("id")
+        .from("teams")
+        .and_where(Expr::col("organization_id").is_in(organizations))
+        .to_owned();
+    let of_teams = Query::select()
+        .column("user_id")
+        .from("team_memberships")
+        .cond_where(
+            Condition::any()
+                .add(Expr::col("team_id").is_in(actor.teams().keys().copied()))
+                .add(Expr::col("team_id").in_subquery(organization_teams)),
+        )
+        .to_owned();
+    select.filter(
+        Condition::any()
+            .add(user::Column::Id.is_in(actor.user_id()))
+            .add(user::Column::Id.in_subquery(of_teams))
+            .add(user::Column::Id.in_subquery(of_organizations)),
+    )
+}
+
+fn filtered(mut select: Select<user::Entity>, actor: &Actor, filter: &Filter) -> Select<user::Entity> {
+    if let Some(search) = &filter.search {
+        select = select.filter(searchable(actor, search));
+    }
+    if let Some(roles) = &filter.platform_roles {
+        select = select.filter(user::Column::PlatformRole.is_in(roles.iter().copied()));
+    }
+    if let Some(teams) = &filter.team_ids {
+        let members = Query::select()
+            .column("user_id")
+            .from("team_memberships")
+            .and_where(Expr::col("team_id").is_in(teams.iter().copied()))
+            .to_owned();
+        select = select.filter(user::Column::Id.in_subquery(members));
+    }
+    if let Some(blocked) = filter.is_blocked {
+        let column = user::Column::BlockedBy;
+        select = select.filter(if blocked { column.is_not_null() } else { column.is_null() });
+    }
+    select
+}
+
+/// Searching must not find what the caller may not read: names and external ids are searched by
+/// everybody, addresses by those who read all of them.
+fn searchable(actor: &Actor, search: &str) -> Condition {
+    let found = Condition::any().add(super::field_contains("users", search));
+    if !actor.sees_all() {
+        return found;
+    }
+    let pattern = LikeExpr::new(super::like_pattern(&search.to_lowercase())).escape('\\');
+    found.add(Expr::col(("users", "email_key")).like(pattern))
+}
+
+/// A page of the users that the caller may see.
+///
+/// # Errors
+/// What the database answers.
+pub async fn list(reader: &Reader, filter: &Filter, page: &Page) -> Result<Rows<user::Model>> {
+    let select = filtered(visible_to(reader.actor()), reader.actor(), filter);
+    let select = page.apply(select, ("users", "search_text"), ("users", "id"));
+    Ok(page.rows(select.all(reader.db()).await?))
+}
+
+/// How many users [`list`] has in all.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count(reader: &Reader, filter: &Filter) -> Result<u64> {
+    let select = filtered(visible_to(reader.actor()), reader.actor(), filter);
+    Ok(select.count(reader.db()).await?)
+}
+
+/// The user of a reference, if the caller may see it.
+///
+/// # Errors
+/// What the database answers.
+pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<user::Model>> {
+    let Some(select) = named(visible_to(reader.actor()), reference) else { return Ok(None) };
+    Ok(select.one(reader.db()).await?)
+}
+
+/// The users of these ids that the caller may see.
+///
+/// # Errors
+/// What the database answers.
+pub async fn by_ids(reader: &Reader, ids: &[UserId]) -> Result<Vec<user::Model>> {
+    let select = visible_to(reader.actor()).filter(user::Column::Id.is_in(ids.iter().copied()));
+    Ok(select.all(reader.db()).await?)
+}
+
+/// Where users stand, as far as the caller has a part in it: the teams and organizations that they
+/// share with it.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "narrowed to the caller's own teams and organizations")]
+pub async fn placements(
+    reader: &Reader,
+    ids: &[UserId],
+) -> Result<BTreeMap<UserId, Placement>> {
+    let actor = reader.actor();
+    let mut found: BTreeMap<UserId, Placement> =
+        ids.iter().map(|id| (*id, Placement::platform().owned_by(Some(*id)))).collect();
+    if actor.sees_all() {
+        return Ok(found);
+    }
+    let organizations = actor.administered_organizations();
+    let teams = actor.administered_teams();
+    if !teams.is_empty() || !organizations.is_empty() {
+        let shared = team_membership::Entity::find()
+            .find_also_related(entity::team::Entity)
+            .filter(team_membership::Column::UserId.is_in(ids.iter().copied()))
+            .filter(
+                Condition::any()
+                    .add(team_membership::Column::TeamId.is_in(teams))
+                    .add(entity::team::Column::OrganizationId.is_in(organizations.clone())),
+            );
+        for (member, team) in shared.all(reader.db()).await? {
+            if let Some(place) = found.get_mut(&member.user_id) {
+                place.teams.push(member.team_id);
+                place.organizations.extend(team.and_then(|team| team.organization_id));
+            }
+        }
+    }
+    if !organizations.is_empty() {
+        let shared = organization_membership::Entity::find()
+            .filter(organization_membership::Column::UserId.is_in(ids.iter().copied()))
+            .filter(organization_membership::Column::OrganizationId.is_in(organizations));
+        for member in shared.all(reader.db()).await? {
+            if let Some(place) = found.get_mut(&member.user_id) {
+                place.organizations.push(member.organization_id);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn named(select: Select<user::Entity>, reference: &Reference) -> Option<Select<user::Entity>> {
+    let condition = match (reference.id::<UserId>(), reference.external()) {
+        (Some(id), _) => user::Column::Id.eq(id),
+        (None, Some(external)) => user::Column::ExternalId.eq(external),
+        (None, None) => return None,
+    };
+    Some(select.filter(condition))
+}
+
+impl Resource for user::Model {
+    const NOUN: &'static str = "user";
+
+    async fn find_for_update(tx: &Tx, reference: &Reference) -> Result<Option<Self>> {
+        let Some(select) = named(visible_to(tx.actor()), reference) else { return Ok(None) };
+        Ok(select.lock(LockType::Update).one(tx.db()).await?)
+    }
+
+    /// An organization admin has power over users of that organization alone: not over people who
+    /// belong elsewhere too, nor over people who run or watch the platform.
+    async fn placement(&self, tx: &Tx) -> Result<Placement> {
+        let mut organizations = organizations_of(tx, self.id).await?;
+        let ordinary =
+            matches!(self.platform_role, PlatformRole::User | PlatformRole::UserViewer);
+        if !ordinary || organizations.len() != 1 {
+            organizations.clear();
+        }
+        Ok(Placement { organizations, ..Placement::platform() }.owned_by(Some(self.id)))
+    }
+}
+
+/// The organizations that a user belongs to, by itself or through teams, whoever asks; a team
+/// without an organization counts as a place outside of them all.
+#[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
+async fn organizations_of(tx: &Tx, user: UserId) -> Result<Vec<OrganizationId>> {
+    let own = organization_membership::Entity::find()
+        .filter(organization_membership::Column::UserId.eq(user));
+    let mut ids: Vec<_> =
+        own.all(tx.db()).await?.into_iter().map(|row| row.organization_id).collect();
+    let through = team_membership::Entity::find()
+        .find_also_related(entity::team::Entity)
+        .filter(team_membership::Column::UserId.eq(user));
+    for (_, team) in through.all(tx.db()).await? {
+        match team.and_then(|team| team.organization_id) {
+            Some(organization) => ids.push(organization),
+            None => return Ok(Vec::new()),
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// Finds the users of references; addresses that nobody has become pending users.
+///
+/// # Errors
+/// [`Error::NotFound`] for an id that names nobody whom the caller may see; faults in addresses.
+pub(crate) async fn resolve_or_invite(
+    tx: &mut Tx,
+    rules: &Rules,
+    references: &[UserReference],
+    field: &str,
+) -> Result<Vec<user::Model>> {
+    let mut faults = Faults::default();
+    for (index, reference) in references.iter().enumerate() {
+        if let UserReference::Email(email) = reference {
+            faults.email(&format!("{field}.{index}.user.email"), email);
+        }
+    }
+    faults.finish()?;
+    let known = known_users(tx, references).await?;
+    let mut users: Vec<user::Model> = Vec::with_capacity(references.len());
+    let mut invited: Vec<user::Model> = Vec::new();
+    for (index, reference) in references.iter().enumerate() {
+        let found = match reference {
+            UserReference::Id(reference) => {
+                let hit = known.iter().find(|user| match reference.id::<UserId>() {
+                    Some(id) => user.id == id,
+                    None => reference.external().is_some()
+                        && user.external_id.as_deref() == reference.external(),
+                });
+                hit.cloned().ok_or_else(|| Error::NotFound {
+                    noun: user::Model::NOUN,
+                    field: Some(format!("{field}.{index}.user.id")),
+                })?
+            }
+            UserReference::Email(email) => {
+                let key = email.to_lowercase();
+                let all = known.iter().chain(&invited);
+                match all.into_iter().find(|user| user.email_key.as_deref() == Some(&key)) {
+                    Some(user) => user.clone(),
+                    None => {
+                        let user = pending(tx, rules, email);
+                        invited.push(user.clone());
+                        user
+                    }
+                }
+            }
+        };
+        users.push(found);
+    }
+    tx.insert_all(&invited).await?;
+    for user in &invited {
+        tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
+    }
+    Ok(users)
+}
+
+/// Ids and external ids are found among the users whom the caller may see, addresses among all:
+/// whoever knows an address may invite it, and learns nothing from doing so.
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::Model>> {
+    let (mut ids, mut external, mut emails) = (Vec::new(), Vec::new(), Vec::new());
+    for reference in references {
+        match reference {
+            UserReference::Id(reference) => {
+                ids.extend(reference.id::<UserId>());
+                external.extend(reference.external().map(str::to_owned));
+            }
+            UserReference::Email(email) => emails.push(email.to_lowercase()),
+        }
+    }
+    let mut known = Vec::new();
+    // The caller itself is always known to itself.
+    known.extend(tx.actor().user().cloned());
+    if !ids.is_empty() || !external.is_empty() {
+        let wanted = Condition::any()
+            .add(user::Column::Id.is_in(ids))
+            .add(user::Column::ExternalId.is_in(external));
+        let select = visible_to(tx.actor()).filter(wanted).lock(LockType::Share);
+        known.extend(select.all(tx.db()).await?);
+    }
+    if !emails.is_empty() {
+        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(emails));
+        known.extend(select.lock(LockType::Share).all(tx.db()).await?);
+    }
+    Ok(known)
+}
+
+fn pending(tx: &Tx, _: &Rules, email: &str) -> user::Model {
+    user::Model {
+        id: tx.id(),
+        external_id: None,
+        email: Some(email.to_owned()),
+        email_key: Some(email.to_lowercase()),
+        name: None,
+        search_text: String::new(),
+        platform_role: PlatformRole::User,
+        model_access: ModelAccess::default(),
+        blocked_by: None,
+        metadata: Value::Object(serde_json::Map::new()),
+        version: 1,
+        created_at: tx.now(),
+        created_by: tx.by(),
+        updated_at: tx.now(),
+        updated_by: tx.by(),
+    }
+}
+
+/// Makes a user. Organization admins make users of their organization, with the roles USER and
+/// USER_VIEWER, without limits and external ids, which are the platform's to give.
+///
+/// # Errors
+/// Faults in the input; a taken address or external id.
+pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<user::Model> {
+    let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
+    let place = Placement::organization(organization);
+    authorize_at(tx, Permission::UserCreate, place.clone())?;
+    let role = input.platform_role.unwrap_or(PlatformRole::User);
+    let exalted = !matches!(role, PlatformRole::User | PlatformRole::UserViewer);
+    let limited = input.model_access.is_some() || !input.budgets.is_empty();
+    if exalted || limited || input.external_id.is_some() {
+        authorize_at(tx, Permission::UserLimitUpdate, place)?;
+    }
+    let mut faults = Faults::default();
+    if input.email.is_none() && input.name.is_none() && input.external_id.is_none() {
+        faults.add("input", "give an e-mail address, a name or an external id");
+    }
+    let access = input.model_access.unwrap_or_default();
+    let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    check_fields(
+        &mut faults,
+        rules,
+        input.external_id.as_deref(),
+        input.email.as_deref(),
+        input.name.as_deref(),
+        &metadata,
+    );
+    faults.model_access("input.modelAccess", &access);
+    faults.finish()?;
+    budget::check_entries(&input.budgets, "input")?;
+    let row = user::Model {
+        id: tx.id(),
+        search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
+        external_id: input.external_id,
+        email_key: input.email.as_deref().map(str::to_lowercase),
+        email: input.email,
+        name: input.name,
+        platform_role: role,
+        model_access: access,
+        blocked_by: None,
+        metadata,
+        version: 1,
+        created_at: tx.now(),
+        created_by: tx.by(),
+        updated_at: tx.now(),
+        updated_by: tx.by(),
+    };
+    tx.insert(&row).await?;
+    tx.record(Event::made(AuditAction::UserCreated, Subject::user(&row), &row));
+    if let Some(organization_id) = organization {
+        let member = organization_membership::Model {
+            id: tx.id(),
+            organization_id,
+            user_id: row.id,
+            role: entity::role::OrganizationRole::Member,
+            version: 1,
+            created_at: tx.now(),
+            created_by: tx.by(),
+            updated_at: tx.now(),
+            updated_by: tx.by(),
+        };
+        tx.insert(&member).await?;
+    }
+    if !input.budgets.is_empty() {
+        budget::assign(tx, &Place::user(&row), input.budgets, "input").await?;
+    }
+    Ok(row)
+}
+
+fn check_fields(
+    faults: &mut Faults,
+    rules: &Rules,
+    external_id: Option<&str>,
+    email: Option<&str>,
+    name: Option<&str>,
+    metadata: &Value,
+) {
+    if let Some(external_id) = external_id {
+        faults.external_id("input.externalId", external_id);
+    }
+    if let Some(email) = email {
+        faults.email("input.email", email);
+    }
+    if let Some(name) = name {
+        faults.name("input.name", name);
+    }
+    faults.metadata("input.metadata", metadata, rules.metadata_bytes);
+}
+
+/// Changes a user. Role, limits and external id need the permission `USER_LIMIT_UPDATE`.
+///
+/// # Errors
+/// Faults in the input; [`Error::Conflict`] for a stale version, for the last platform admin, and
+/// for personal keys that would exceed the new limits.
+pub async fn update(
+    tx: &mut Tx,
+    rules: &Rules,
+    user: Authorized<user::Model>,
+    input: Update,
+) -> Result<user::Model> {
+    let new_role = input.platform_role.is_some_and(|role| role != user.platform_role);
+    let limited = input.model_access.is_given() || input.budgets.is_given();
+    if new_role || limited || input.external_id.is_given() {
+        also(tx, &user, Permission::UserLimitUpdate).await?;
+    }
+    let before = user.into_inner();
+    field::expect_version(input.expected_version, before.version)?;
+    let mut after = before.clone();
+    let mut faults = Faults::default();
+    if let Some(metadata) = input.metadata.value()
+        && !metadata.is_object()
+    {
+        faults.add("input.metadata", "write a JSON object");
+    }
+    super::team::merge(&mut after.metadata, input.metadata);
+    let (external, email, name) =
+        (input.external_id.value(), input.email.value(), input.name.value());
+    check_fields(
+        &mut faults,
+        rules,
+        external.map(String::as_str),
+        email.map(String::as_str),
+        name.map(String::as_str),
+        &after.metadata,
+    );
+    if let Some(access) = input.model_access.value() {
+        faults.model_access("input.modelAccess", access);
+    }
+    input.external_id.apply(&mut after.external_id);
+    input.email.apply(&mut after.email);
+    input.name.apply(&mut after.name);
+    if after.email.is_none() && after.name.is_none() && after.external_id.is_none() {
+        faults.add("input", "a user keeps an e-mail address, a name or an external id");
+    }
+    faults.finish()?;
+    input.model_access.apply_or_default(&mut after.model_access);
+    after.email_key = after.email.as_deref().map(str::to_lowercase);
+    after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
+    after.platform_role = input.platform_role.unwrap_or(before.platform_role);
+    if after == before && !input.budgets.is_given() {
+        tx.nothing_changed();
+        return Ok(before);
+    }
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::user(&after);
+    tx.record(Event::changed(AuditAction::UserUpdated, subject, &before, &after));
+    let place = Place::user(&after);
+    match input.budgets {
+        Change::Keep => {}
+        Change::Clear => budget::assign(tx, &place, Vec::new(), "input").await?,
+        Change::Set(entries) => budget::assign(tx, &place, entries, "input").await?,
+    }
+    if limited {
+        limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
+    }
+    Ok(after)
+}
+
+fn stamp(tx: &Tx, row: &mut user::Model) {
+    row.version += 1;
+    row.updated_at = tx.now();
+    row.updated_by = tx.by();
+}
+
+/// Blocks a user: every key of its is refused.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is the caller.
+pub async fn block(tx: &mut Tx, user: Authorized<user::Model>) -> Result<user::Model> {
+    let level = Actor::block_level(user.roles());
+    let before = user.into_inner();
+    if tx.actor().user_id() == Some(before.id) {
+        return Err(Error::conflict("you cannot block yourself"));
+    }
+    if before.blocked_by >= Some(level) {
+        tx.nothing_changed();
+        return Ok(before);
+    }
+    let mut after = before.clone();
+    after.blocked_by = Some(level);
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::user(&after);
+    tx.record(Event::changed(AuditAction::UserBlocked, subject, &before, &after));
+    Ok(after)
+}
+
+/// Unblocks a user.
+///
+/// # Errors
+/// [`Error::Conflict`] when a higher level blocked it.
+pub async fn unblock(tx: &mut Tx, user: Authorized<user::Model>) -> Result<user::Model> {
+    let level = Actor::block_level(user.roles());
+    let before = user.into_inner();
+    let Some(blocked_by) = before.blocked_by else {
+        tx.nothing_changed();
+        return Ok(before);
+    };
+    super::may_unblock(level, blocked_by)?;
+    let mut after = before.clone();
+    after.blocked_by = None;
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::user(&after);
+    tx.record(Event::changed(AuditAction::UserUnblocked, subject, &before, &after));
+    Ok(after)
+}
+
+/// What went with deleted users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The users.
+    pub ids: Vec<UserId>,
+    /// Their memberships.
+    pub memberships: u64,
+    /// Their keys.
+    pub api_keys: u64,
+}
+
+/// Deletes users with their memberships and keys: all, or none.
+///
+/// # Errors
+/// [`Error::NotFound`] for the first user that the caller may not see; [`Error::Conflict`] for the
+/// caller itself.
+pub async fn delete(
+    tx: &mut Tx,
+    references: &[Reference],
+    expected_version: Option<i32>,
+) -> Result<Deleted> {
+    let mut faults = Faults::default();
+    faults.ids("input.ids", references.len());
+    if expected_version.is_some() && references.len() != 1 {
+        faults.add("input.expectedVersion", "this goes with one id");
+    }
+    faults.finish()?;
+    let mut users: Vec<user::Model> = Vec::new();
+    let mut ordered: Vec<_> = references.iter().enumerate().collect();
+    ordered.sort_by_key(|(_, reference)| reference.id::<UserId>());
+    for (index, reference) in ordered {
+        let field = format!("input.ids.{index}");
+        let user = authorize::<user::Model>(tx, Permission::UserDelete, reference, &field).await?;
+        field::expect_version(expected_version, user.version)?;
+        if tx.actor().user_id() == Some(user.id) {
+            return Err(Error::conflict("you cannot delete yourself"));
+        }
+        if users.iter().all(|known| known.id != user.id) {
+            users.push(user.into_inner());
+        }
+    }
+    let mut deleted = Deleted::default();
+    for user in users {
+        delete_one(tx, user, &mut deleted).await?;
+    }
+    Ok(deleted)
+}
+
+#[expect(clippy::disallowed_methods, reason = "of a user that the caller may delete")]
+async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Result<()> {
+    let keys = super::api_key::of_user(tx, user.id).await?;
+    deleted.api_keys += super::api_key::remove_all(tx, keys, None).await?;
+    let members = team_membership::Entity::find()
+        .find_also_related(entity::team::Entity)
+        .filter(team_membership::Column::UserId.eq(user.id));
+    for (member, team) in members.all(tx.db()).await? {
+        membership::remove_row(tx, &member).await?;
+        let kind = entity::role::EntityKind::TeamMembership;
+        let organization = team.and_then(|team| team.organization_id);
+        let subject = Subject::new(kind, member.id, organization, Some(member.team_id));
+        tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, &member));
+        deleted.memberships += 1;
+    }
+    limit::forget_scopes(tx, ScopeKind::User, &[user.id.uuid()]).await?;
+    user::Entity::delete_many().filter(user::Column::Id.eq(user.id)).exec(tx.db()).await?;
+    tx.record(Event::gone(AuditAction::UserDeleted, Subject::user(&user), &user));
+    deleted.ids.push(user.id);
+    Ok(())
+}
+
