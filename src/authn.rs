@@ -2,7 +2,6 @@
 //! that does not answer is [`Error::Unavailable`], never an identity.
 
 pub mod last_used;
-pub mod secret;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +14,10 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::authz::{Actor, TeamGrant};
 use crate::clock::Clock;
-use crate::db::{Counted, Database, StatementCount};
+use crate::db::{Counted, Database, Deployment, StatementCount};
 use crate::error::{Error, Result};
+use crate::secret::{LONGEST, Pepper, Secret, digest_of, same};
 use last_used::LastUsed;
-use secret::{Pepper, Secret, same};
 
 /// Checks credentials.
 #[derive(Clone, Debug)]
@@ -33,27 +32,15 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// An authenticator; `bootstrap` is the digest of the bootstrap admin key.
-    pub fn new(
-        database: &Database,
-        clock: &Clock,
-        pepper: Arc<Pepper>,
-        bootstrap: Option<Digest>,
-        self_serve_teams: bool,
-        last_used: LastUsed,
-    ) -> Self {
+    pub fn new(deployment: &Deployment, bootstrap: Option<Digest>, last_used: LastUsed) -> Self {
         Self {
-            database: database.clone(),
-            clock: clock.clone(),
-            pepper,
+            database: deployment.database.clone(),
+            clock: deployment.clock.clone(),
+            pepper: Arc::clone(&deployment.pepper),
             bootstrap,
-            self_serve_teams,
+            self_serve_teams: deployment.rules.self_serve_teams,
             last_used,
         }
-    }
-
-    /// The pepper, for those who make keys.
-    pub fn pepper(&self) -> &Arc<Pepper> {
-        &self.pepper
     }
 
     /// Whom a presented secret stands for, with the rights of its owner as they are now.
@@ -62,10 +49,15 @@ impl Authenticator {
     /// [`Error::Unauthenticated`] for every secret that is not in force, whatever the reason;
     /// database errors as they are.
     pub async fn authenticate(&self, presented: &str, count: &StatementCount) -> Result<Actor> {
-        let secret = Secret::presented(presented).ok_or(Error::Unauthenticated)?;
-        let digest = secret.digest(&self.pepper);
+        if presented.len() > LONGEST {
+            return Err(Error::Unauthenticated);
+        }
+        let digest = digest_of(presented, &self.pepper);
         if self.bootstrap.as_ref().is_some_and(|own| same(own, &digest)) {
             return Ok(Actor::bootstrap());
+        }
+        if Secret::presented(presented).is_none() {
+            return Err(Error::Unauthenticated);
         }
         let db = Counted::new(self.database.reading().clone(), count.clone());
         let now = self.clock.now();
@@ -98,8 +90,7 @@ impl Authenticator {
         self.last_used.note(key.id, now);
         let (user, organizations, teams) = match owner {
             Some(owner) => {
-                let grant =
-                    |(role, team): (_, team::Model)| TeamGrant::new(role, &team);
+                let grant = |(role, team): (_, team::Model)| TeamGrant::new(role, &team);
                 let teams = owner.teams.into_iter().map(|(id, row)| (id, grant(row))).collect();
                 (Some(owner.user), owner.organizations, teams)
             }

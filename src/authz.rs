@@ -83,11 +83,7 @@ pub async fn authorize<T: Resource>(
 ///
 /// # Errors
 /// [`Error::Forbidden`].
-pub async fn also<T: Resource>(
-    tx: &Tx,
-    row: &Authorized<T>,
-    permission: Permission,
-) -> Result<()> {
+pub async fn also<T: Resource>(tx: &Tx, row: &Authorized<T>, permission: Permission) -> Result<()> {
     require(tx.actor(), permission, &row.placement(tx).await?)
 }
 

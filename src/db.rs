@@ -13,7 +13,7 @@ pub mod tx;
 pub use counted::{Counted, StatementCount};
 pub use page::{Cursor, Direction, Page, PageRequest, SortField};
 pub use reader::Reader;
-pub use tx::{RequestInfo, Tx};
+pub use tx::{Deployment, RequestInfo, Tx};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -107,10 +107,7 @@ impl Database {
     ///
     /// # Errors
     /// When it cannot be reached, or another process has the SQLite file.
-    pub async fn open(
-        location: &Location,
-        settings: &DatabaseSettings,
-    ) -> Result<Self, OpenError> {
+    pub async fn open(location: &Location, settings: &DatabaseSettings) -> Result<Self, OpenError> {
         match location {
             Location::Sqlite(path) => open_sqlite(path, settings).await,
             Location::Postgres(url) => open_postgres(url, settings).await,
@@ -144,7 +141,10 @@ impl Database {
     ///
     /// # Errors
     /// When a step fails; it then has changed nothing.
-    #[expect(clippy::disallowed_methods, reason = "the lock of a migration is held by a transaction")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the lock of a migration is held by a transaction"
+    )]
     pub async fn migrate(&self) -> Result<(), OpenError> {
         if self.backend() == DbBackend::Sqlite {
             Migrator::up(&self.writer, None).await?;
@@ -193,7 +193,8 @@ impl Database {
             self.reader.query_one_raw(statement).await?;
             return Ok(crate::clock::Clock::system().now());
         }
-        let statement = Statement::from_string(DbBackend::Postgres, "SELECT clock_timestamp() AS now");
+        let statement =
+            Statement::from_string(DbBackend::Postgres, "SELECT clock_timestamp() AS now");
         let row = self.reader.query_one_raw(statement).await?.ok_or(Error::Unavailable)?;
         Ok(row.try_get::<DateTime<Utc>>("", "now")?)
     }
@@ -209,12 +210,8 @@ impl Database {
 async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let lock_path = path.with_extension("lock");
     let fault = |source| OpenError::File { path: path.to_owned(), source };
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(fault)?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(fault)?;
     lock.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
         std::fs::TryLockError::Error(source) => fault(source),

@@ -17,29 +17,6 @@ pub mod scope;
 pub mod team;
 pub mod user;
 
-use std::time::Duration;
-
-/// The rules that a deployment chooses.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Whether people may make teams of their own (SECURITY 3, footnote 2).
-    pub self_serve_teams: bool,
-    /// The most bytes that a metadata object may have as JSON.
-    pub metadata_bytes: usize,
-    /// The longest time for which a rotated secret may stay valid.
-    pub max_rotation_grace: Duration,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            self_serve_teams: false,
-            metadata_bytes: 16_384,
-            max_rotation_grace: Duration::from_secs(7 * 86_400),
-        }
-    }
-}
-
 /// What an input says of a field: absent, null and a value are three different things.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
@@ -105,7 +82,8 @@ use crate::error::{Error, Result};
 
 /// The condition that a row's search text has a text in it: literally, whatever the case.
 pub(crate) fn field_contains(table: &'static str, text: &str) -> SimpleExpr {
-    Expr::col((table, "search_text")).like(LikeExpr::new(like_pattern(&text.to_lowercase())).escape('\\'))
+    Expr::col((table, "search_text"))
+        .like(LikeExpr::new(like_pattern(&text.to_lowercase())).escape('\\'))
 }
 
 /// The pattern that finds a text anywhere, every character of it standing for itself.

@@ -157,6 +157,12 @@ fn is_connection_failure(error: &DbErr) -> bool {
     use sea_orm::sqlx::Error as Sqlx;
     matches!(
         runtime_error(error),
-        Some(Sqlx::Io(_) | Sqlx::PoolTimedOut | Sqlx::PoolClosed | Sqlx::WorkerCrashed | Sqlx::Tls(_))
+        Some(
+            Sqlx::Io(_)
+                | Sqlx::PoolTimedOut
+                | Sqlx::PoolClosed
+                | Sqlx::WorkerCrashed
+                | Sqlx::Tls(_)
+        )
     )
 }

@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::audit::Event;
 use crate::authz::{Actor, Permission};
-use crate::clock::{Clock, fill_random};
-use crate::db::{Database, Reader, RequestInfo, StatementCount, Tx};
-use crate::domain::Rules;
+use crate::clock::fill_random;
+use crate::db::{Deployment, Reader, RequestInfo, StatementCount, Tx};
 use crate::error::{Error, Result};
+
+/// The work of a transaction: a function of its own input, so that it can be run again from the
+/// start, and of nothing else.
+pub type Work<I, T> = for<'tx> fn(&'tx mut Tx, I) -> BoxFuture<'tx, Result<T>>;
 
 /// How often a transaction that met a transient error is tried again.
 const RETRIES: u32 = 5;
@@ -16,9 +21,7 @@ const RETRIES: u32 = 5;
 /// One request of one caller.
 #[derive(Debug)]
 pub struct Session {
-    database: Database,
-    clock: Clock,
-    rules: Arc<Rules>,
+    deployment: Deployment,
     actor: Arc<Actor>,
     request: Arc<RequestInfo>,
     reader: Reader,
@@ -28,20 +31,16 @@ pub struct Session {
 impl Session {
     /// A session for a caller whose credential was checked.
     pub fn new(
-        database: &Database,
-        clock: &Clock,
-        rules: Arc<Rules>,
+        deployment: &Deployment,
         actor: Actor,
         request: RequestInfo,
         statements: StatementCount,
     ) -> Self {
         let actor = Arc::new(actor);
-        let reader =
-            Reader::new(database, Arc::clone(&actor), clock.now(), statements.clone());
+        let now = deployment.clock.now();
+        let reader = Reader::new(&deployment.database, Arc::clone(&actor), now, statements.clone());
         Self {
-            database: database.clone(),
-            clock: clock.clone(),
-            rules,
+            deployment: deployment.clone(),
             actor,
             request: Arc::new(request),
             reader,
@@ -64,11 +63,6 @@ impl Session {
         &self.request
     }
 
-    /// The deployment's own rules.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
     /// The statements that the request has run so far.
     pub fn statements(&self) -> u32 {
         self.statements.get()
@@ -82,10 +76,10 @@ impl Session {
     ///
     /// # Errors
     /// What `work` returns, and what the commit meets.
-    pub async fn write<T>(&self, work: impl AsyncFn(&mut Tx) -> Result<T>) -> Result<T> {
+    pub async fn write<I: Clone, T>(&self, input: I, work: Work<I, T>) -> Result<T> {
         let mut attempt = 0;
         let outcome = loop {
-            match self.attempt(&work).await {
+            match self.attempt(input.clone(), work).await {
                 Err(error) if error.is_transient() && attempt < RETRIES => {
                     attempt += 1;
                     tokio::time::sleep(jitter(attempt)).await;
@@ -113,9 +107,9 @@ impl Session {
         tx.commit().await
     }
 
-    async fn attempt<T>(&self, work: &impl AsyncFn(&mut Tx) -> Result<T>) -> Result<T> {
+    async fn attempt<I, T>(&self, input: I, work: Work<I, T>) -> Result<T> {
         let mut tx = self.begin().await?;
-        match work(&mut tx).await {
+        match work(&mut tx, input).await {
             Ok(value) => {
                 tx.commit().await?;
                 Ok(value)
@@ -129,8 +123,7 @@ impl Session {
 
     async fn begin(&self) -> Result<Tx> {
         Tx::begin(
-            &self.database,
-            &self.clock,
+            &self.deployment,
             Arc::clone(&self.actor),
             Arc::clone(&self.request),
             self.statements.clone(),

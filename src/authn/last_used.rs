@@ -59,9 +59,10 @@ impl LastUsed {
             std::mem::take(&mut notes.waiting)
         };
         for (key, at) in waiting {
-            let newer = api_key::Column::LastUsedAt
-                .is_null()
-                .or(Expr::col(("api_keys", "last_used_at")).lt(at));
+            let newer =
+                api_key::Column::LastUsedAt
+                    .is_null()
+                    .or(Expr::col(("api_keys", "last_used_at")).lt(at));
             let update = api_key::Entity::update_many()
                 .col_expr(api_key::Column::LastUsedAt, Expr::val(at))
                 .filter(api_key::Column::Id.eq(key))

@@ -28,10 +28,10 @@ pub enum Permission {
     TeamBlock,
     /// Join a team that anybody may join.
     TeamJoin,
-    /// Leave a team.
-    TeamLeave,
-    /// Add members to a team, and remove them.
-    TeamMemberWrite,
+    /// Add members to a team.
+    TeamMemberAdd,
+    /// Remove members from a team; everybody may remove themselves.
+    TeamMemberRemove,
     /// Change the budgets and the model access of a team's members.
     TeamMemberLimitUpdate,
     /// Make members team admins, and admins members.

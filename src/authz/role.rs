@@ -71,9 +71,11 @@ impl Permission {
             Self::TeamLimitUpdate => &[PlatformAdmin, OrganizationAdmin],
             Self::TeamDelete | Self::TeamBlock => &[PlatformAdmin, OrganizationAdmin],
             Self::TeamJoin => &[PlatformAdmin, ONESELF],
-            Self::TeamLeave => &[ONESELF, OneselfReading],
-            Self::TeamMemberWrite | Self::TeamMemberLimitUpdate => {
+            Self::TeamMemberAdd | Self::TeamMemberLimitUpdate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
+            }
+            Self::TeamMemberRemove => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OneselfReading]
             }
             Self::TeamMemberRoleUpdate => &[PlatformAdmin, OrganizationAdmin],
             Self::UserCreate | Self::UserDelete | Self::UserBlock => {

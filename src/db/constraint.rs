@@ -9,33 +9,97 @@ use crate::error::{Error, unique_violation};
 
 /// Constraints, by the columns that SQLite names and the name that PostgreSQL gives.
 const CONSTRAINTS: &[(&str, &str, &str, &str)] = &[
-    ("organizations.external_id", "organizations_external_id_key", "externalId", "this external id is taken by another organization"),
-    ("teams.external_id", "teams_organization_id_external_id_key", "externalId", "this external id is taken by another team"),
-    ("teams.external_id", "teams_external_id_key", "externalId", "this external id is taken by another team"),
-    ("users.external_id", "users_external_id_key", "externalId", "this external id is taken by another user"),
-    ("users.email_key", "users_email_key_key", "email", "this e-mail address is taken by another user"),
-    ("budgets.external_id", "budgets_organization_id_external_id_key", "externalId", "this external id is taken by another budget"),
-    ("budgets.external_id", "budgets_external_id_key", "externalId", "this external id is taken by another budget"),
-    ("api_keys.external_id", "api_keys_team_id_external_id_key", "externalId", "this external id is taken by another key"),
-    ("api_keys.external_id", "api_keys_user_id_external_id_key", "externalId", "this external id is taken by another key"),
-    ("api_keys.external_id", "api_keys_external_id_key", "externalId", "this external id is taken by another key"),
+    (
+        "organizations.external_id",
+        "organizations_external_id_key",
+        "externalId",
+        "this external id is taken by another organization",
+    ),
+    (
+        "teams.external_id",
+        "teams_organization_id_external_id_key",
+        "externalId",
+        "this external id is taken by another team",
+    ),
+    (
+        "teams.external_id",
+        "teams_external_id_key",
+        "externalId",
+        "this external id is taken by another team",
+    ),
+    (
+        "users.external_id",
+        "users_external_id_key",
+        "externalId",
+        "this external id is taken by another user",
+    ),
+    (
+        "users.email_key",
+        "users_email_key_key",
+        "email",
+        "this e-mail address is taken by another user",
+    ),
+    (
+        "budgets.external_id",
+        "budgets_organization_id_external_id_key",
+        "externalId",
+        "this external id is taken by another budget",
+    ),
+    (
+        "budgets.external_id",
+        "budgets_external_id_key",
+        "externalId",
+        "this external id is taken by another budget",
+    ),
+    (
+        "api_keys.external_id",
+        "api_keys_team_id_external_id_key",
+        "externalId",
+        "this external id is taken by another key",
+    ),
+    (
+        "api_keys.external_id",
+        "api_keys_user_id_external_id_key",
+        "externalId",
+        "this external id is taken by another key",
+    ),
+    (
+        "api_keys.external_id",
+        "api_keys_external_id_key",
+        "externalId",
+        "this external id is taken by another key",
+    ),
     ("api_key_secrets.digest", "api_key_secrets_digest_key", "secret", "this secret is in use"),
-    ("team_memberships.user_id", "team_memberships_team_id_user_id_key", "members", "a user is a member already"),
-    ("budget_assignments.scope_id", "budget_assignments_budget_id_scope_kind_scope_id_key", "budgets", "a budget is assigned to the scope already"),
-    ("model_aliases.alias", "model_aliases_scope_kind_scope_id_alias_key", "alias", "this alias is taken"),
+    (
+        "team_memberships.user_id",
+        "team_memberships_team_id_user_id_key",
+        "members",
+        "a user is a member already",
+    ),
+    (
+        "budget_assignments.scope_id",
+        "budget_assignments_budget_id_scope_kind_scope_id_key",
+        "budgets",
+        "a budget is assigned to the scope already",
+    ),
+    (
+        "model_aliases.alias",
+        "model_aliases_scope_kind_scope_id_alias_key",
+        "alias",
+        "this alias is taken",
+    ),
 ];
 
 /// Turns a unique violation into an error about an input field; every other error stays what it is.
 pub(crate) fn unique_to_input(error: DbErr) -> Error {
     let Some(text) = unique_violation(&error) else { return Error::Database(error) };
-    let hit = CONSTRAINTS
-        .iter()
-        .find(|(column, name, _, _)| text == *name || text.ends_with(column) || text.contains(name));
+    let hit = CONSTRAINTS.iter().find(|(column, name, _, _)| {
+        text == *name || text.ends_with(column) || text.contains(name)
+    });
     match hit {
-        Some((_, _, field, message)) => Error::AlreadyExists {
-            field: format!("input.{field}"),
-            message: (*message).to_owned(),
-        },
+        Some((_, _, field, message)) => {
+            Error::AlreadyExists { field: format!("input.{field}"), message: (*message).to_owned() }
+        }
         None => Error::Database(error),
     }
 }

@@ -110,6 +110,13 @@ pub struct Rows<M> {
     pub has_next: bool,
 }
 
+impl<M> Rows<M> {
+    /// No rows.
+    pub fn empty() -> Self {
+        Self { rows: Vec::new(), has_previous: false, has_next: false }
+    }
+}
+
 impl Page {
     /// Checks what a caller asks for.
     ///
@@ -132,10 +139,11 @@ impl Page {
                 (first.unwrap_or(DEFAULT_PAGE_SIZE.cast_signed()), "first", backward)
             }
         };
-        let limit = u32::try_from(count)
-            .ok()
-            .filter(|limit| (1..=MAX_PAGE_SIZE).contains(limit))
-            .ok_or_else(|| Error::input(name, format!("ask for 1 to {MAX_PAGE_SIZE} items")))?;
+        let limit =
+            u32::try_from(count)
+                .ok()
+                .filter(|limit| (1..=MAX_PAGE_SIZE).contains(limit))
+                .ok_or_else(|| Error::input(name, format!("ask for 1 to {MAX_PAGE_SIZE} items")))?;
         let (cursor, name) = match (&request.after, &request.before) {
             (Some(_), Some(_)) => {
                 return Err(Error::input("after", "give either after or before, not both"));
@@ -153,7 +161,10 @@ impl Page {
         let cursor = cursor
             .map(|text| {
                 decode(text, &binding).ok_or_else(|| {
-                    Error::input(name, "this cursor does not belong to a list with this filter and order")
+                    Error::input(
+                        name,
+                        "this cursor does not belong to a list with this filter and order",
+                    )
                 })
             })
             .transpose()?;

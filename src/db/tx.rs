@@ -20,6 +20,8 @@ use crate::audit::Event;
 use crate::authz::Actor;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::rules::Rules;
+use crate::secret::Pepper;
 
 /// What is known of a request beside its credential.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,19 @@ pub struct RequestInfo {
     pub on_behalf_of: Option<String>,
 }
 
+/// What all requests to one server share.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The database.
+    pub database: Database,
+    /// The time.
+    pub clock: Clock,
+    /// What the deployment chose of the rules.
+    pub rules: Arc<Rules>,
+    /// The key of the digests of secrets.
+    pub pepper: Arc<Pepper>,
+}
+
 /// The most rows that one INSERT carries: SQLite binds at most 32,766 values.
 const ROWS_PER_INSERT: usize = 500;
 
@@ -40,6 +55,8 @@ pub struct Tx {
     db: Counted<DatabaseTransaction>,
     actor: Arc<Actor>,
     request: Arc<RequestInfo>,
+    rules: Arc<Rules>,
+    pepper: Arc<Pepper>,
     clock: Clock,
     now: DateTime<Utc>,
     events: Vec<Event>,
@@ -55,8 +72,7 @@ impl std::fmt::Debug for Tx {
 impl Tx {
     #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
     pub(crate) async fn begin(
-        database: &Database,
-        clock: &Clock,
+        deployment: &Deployment,
         actor: Arc<Actor>,
         request: Arc<RequestInfo>,
         count: StatementCount,
@@ -65,13 +81,15 @@ impl Tx {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = database.writing().begin_with_options(options).await?;
+        let transaction = deployment.database.writing().begin_with_options(options).await?;
         Ok(Self {
             db: Counted::new(transaction, count),
             actor,
             request,
-            now: clock.now(),
-            clock: clock.clone(),
+            rules: Arc::clone(&deployment.rules),
+            pepper: Arc::clone(&deployment.pepper),
+            now: deployment.clock.now(),
+            clock: deployment.clock.clone(),
             events: Vec::new(),
             unchanged: false,
         })
@@ -95,6 +113,16 @@ impl Tx {
     /// The name under which rows remember who made them.
     pub fn by(&self) -> String {
         self.actor.reference()
+    }
+
+    /// What the deployment chose of the rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The key of the digests of secrets.
+    pub(crate) fn pepper(&self) -> &Pepper {
+        &self.pepper
     }
 
     /// A new id.

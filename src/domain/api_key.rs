@@ -1,7 +1,5 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
 use entity::role::{ApiKeyKind, ScopeKind};
@@ -16,15 +14,15 @@ use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
 use super::scope::{Place, Scope};
-use super::{Change, Rules, budget, limit, membership, model_access, period};
+use super::{Change, budget, limit, membership, model_access, period};
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authn::secret::{PEPPER_ID, Pepper, Secret};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also, authorize,
     authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
+use crate::secret::{PEPPER_ID, Secret};
 
 /// The most routes of a key.
 pub const ROUTES: usize = 50;
@@ -203,8 +201,7 @@ pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<api_k
 /// # Errors
 /// What the database answers.
 pub async fn by_ids(reader: &Reader, ids: &[ApiKeyId]) -> Result<Vec<api_key::Model>> {
-    let select =
-        visible_to(reader.actor()).filter(api_key::Column::Id.is_in(ids.iter().copied()));
+    let select = visible_to(reader.actor()).filter(api_key::Column::Id.is_in(ids.iter().copied()));
     Ok(select.all(reader.db()).await?)
 }
 
@@ -221,6 +218,19 @@ pub async fn of_parents(
 ) -> Result<Vec<api_key::Model>> {
     let from = || visible_to(reader.actor());
     crate::db::page::per_parent(reader.db(), from, parent, parents, page, (NAME, ID)).await
+}
+
+/// How many keys teams or users have, as far as the caller may see them.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count_of_parents<K: Ord + sea_orm::TryGetable>(
+    reader: &Reader,
+    parent: api_key::Column,
+    parents: &[uuid::Uuid],
+) -> Result<std::collections::BTreeMap<K, u64>> {
+    let select = visible_to(reader.actor()).filter(parent.is_in(parents.iter().copied()));
+    crate::db::page::counts(reader.db(), select, parent).await
 }
 
 /// The current secrets' hints of keys that the caller may see.
@@ -287,12 +297,7 @@ pub(crate) async fn place(tx: &Tx, key: &api_key::Model) -> Result<Place> {
 /// # Errors
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
-pub async fn create(
-    tx: &mut Tx,
-    rules: &Rules,
-    pepper: &Arc<Pepper>,
-    input: Create,
-) -> Result<WithSecret> {
+pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
     let (owner, team) = authorize_owner(tx, &input).await?;
     if input.secret.is_some() {
         authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
@@ -313,7 +318,7 @@ pub async fn create(
         check_routes(&mut faults, routes);
     }
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    faults.metadata("input.metadata", &metadata, rules.metadata_bytes);
+    faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
     let secret = match &input.secret {
         None => Some(Secret::generate(input.kind)),
         Some(text) => Secret::chosen(text),
@@ -361,7 +366,7 @@ pub async fn create(
         (team, _) => Place::api_key(&row, team.as_ref(), None),
     };
     tx.insert(&row).await?;
-    tx.insert(&secret_row(tx, &row, &secret, pepper)).await?;
+    tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);
     tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
     if !input.budgets.is_empty() {
@@ -377,9 +382,7 @@ async fn authorize_owner(
     input: &Create,
 ) -> Result<(Option<UserId>, Option<entity::team::Model>)> {
     let team = match &input.team {
-        Some(reference) => {
-            Some(super::team::find_shared(tx, reference, "input.teamId").await?)
-        }
+        Some(reference) => Some(super::team::find_shared(tx, reference, "input.teamId").await?),
         None => None,
     };
     let in_team = |team: &entity::team::Model| Placement::team(team.organization_id, team.id);
@@ -434,8 +437,7 @@ async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
         return Ok(tx.actor().user_id());
     }
     let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
-    let missing =
-        || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
+    let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
     Ok(Some(found.ok_or_else(missing)?.id))
 }
 
@@ -510,7 +512,10 @@ async fn check_own_key(tx: &Tx, row: &api_key::Model, entries: &[budget::Entry])
         ));
     }
     if !own.tags.0.iter().all(|tag| row.tags.0.contains(tag)) {
-        return Err(Error::limit("input.tags", "the new key must carry the tags of the key that you use"));
+        return Err(Error::limit(
+            "input.tags",
+            "the new key must carry the tags of the key that you use",
+        ));
     }
     for held in limit::held_by(tx, &[Scope::api_key(own.id)]).await? {
         let within = |entry: &budget::Entry| match entry {
@@ -528,16 +533,11 @@ async fn check_own_key(tx: &Tx, row: &api_key::Model, entries: &[budget::Entry])
     Ok(())
 }
 
-fn secret_row(
-    tx: &Tx,
-    key: &api_key::Model,
-    secret: &Secret,
-    pepper: &Pepper,
-) -> api_key_secret::Model {
+fn secret_row(tx: &Tx, key: &api_key::Model, secret: &Secret) -> api_key_secret::Model {
     api_key_secret::Model {
         id: tx.id(),
         api_key_id: key.id,
-        digest: secret.digest(pepper),
+        digest: secret.digest(tx.pepper()),
         pepper_id: PEPPER_ID,
         hint: secret.hint(),
         not_after: None,
@@ -552,7 +552,6 @@ fn secret_row(
 /// stale version; limits of the scopes above.
 pub async fn update(
     tx: &mut Tx,
-    rules: &Rules,
     key: Authorized<api_key::Model>,
     input: Update,
 ) -> Result<api_key::Model> {
@@ -594,7 +593,7 @@ pub async fn update(
         faults.add("input.metadata", "write a JSON object");
     }
     super::team::merge(&mut after.metadata, input.metadata);
-    faults.metadata("input.metadata", &after.metadata, rules.metadata_bytes);
+    faults.metadata("input.metadata", &after.metadata, tx.rules().metadata_bytes);
     input.expires_at.apply(&mut after.expires_at);
     faults.finish()?;
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
@@ -651,8 +650,6 @@ fn widens(before: &api_key::Model, after: &api_key::Model) -> bool {
 /// Faults in the input; [`Error::Conflict`] for an expired key and a stale version.
 pub async fn rotate(
     tx: &mut Tx,
-    rules: &Rules,
-    pepper: &Arc<Pepper>,
     key: Authorized<api_key::Model>,
     grace: Option<String>,
     expected_version: Option<i32>,
@@ -675,15 +672,18 @@ pub async fn rotate(
             }
         },
     };
-    let longest = chrono::TimeDelta::from_std(rules.max_rotation_grace).unwrap_or_default();
+    let longest = chrono::TimeDelta::from_std(tx.rules().max_rotation_grace).unwrap_or_default();
     if until > now + longest {
         let days = longest.num_days();
-        faults.add("input.gracePeriod", format!("the old secret may stay valid for at most {days} days"));
+        faults.add(
+            "input.gracePeriod",
+            format!("the old secret may stay valid for at most {days} days"),
+        );
     }
     faults.finish()?;
     end_old_secrets(tx, before.id, until).await?;
     let secret = Secret::generate(before.kind);
-    tx.insert(&secret_row(tx, &before, &secret, pepper)).await?;
+    tx.insert(&secret_row(tx, &before, &secret)).await?;
     let mut after = before.clone();
     after.version += 1;
     after.updated_at = now;

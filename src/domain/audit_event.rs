@@ -42,7 +42,10 @@ pub fn visible_to(actor: &Actor) -> Select<audit_event::Entity> {
     )
 }
 
-fn filtered(mut select: Select<audit_event::Entity>, filter: &Filter) -> Select<audit_event::Entity> {
+fn filtered(
+    mut select: Select<audit_event::Entity>,
+    filter: &Filter,
+) -> Select<audit_event::Entity> {
     if let Some(actions) = &filter.actions {
         let words = actions.iter().map(|action| action.word());
         select = select.filter(audit_event::Column::Action.is_in(words));
@@ -93,7 +96,7 @@ pub async fn count(reader: &Reader, filter: &Filter) -> Result<u64> {
 /// # Errors
 /// What the database answers.
 pub async fn by_ids(reader: &Reader, ids: &[AuditEventId]) -> Result<Vec<audit_event::Model>> {
-    let select = visible_to(reader.actor())
-        .filter(audit_event::Column::Id.is_in(ids.iter().copied()));
+    let select =
+        visible_to(reader.actor()).filter(audit_event::Column::Id.is_in(ids.iter().copied()));
     Ok(select.all(reader.db()).await?)
 }

@@ -231,11 +231,7 @@ fn filtered(select: Select<budget::Entity>, filter: &Filter) -> Select<budget::E
 ///
 /// # Errors
 /// What the database answers.
-pub async fn list(
-    reader: &Reader,
-    filter: &Filter,
-    page: &Page,
-) -> Result<Rows<budget::Model>> {
+pub async fn list(reader: &Reader, filter: &Filter, page: &Page) -> Result<Rows<budget::Model>> {
     let select = filtered(visible_to(reader.actor()), filter);
     let select = page.apply(select, ("budgets", "search_text"), ("budgets", "id"));
     Ok(page.rows(select.all(reader.db()).await?))
@@ -258,10 +254,7 @@ pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<budge
     super::at_most_one(select.limit(2).all(reader.db()).await?)
 }
 
-fn named(
-    select: Select<budget::Entity>,
-    reference: &Reference,
-) -> Option<Select<budget::Entity>> {
+fn named(select: Select<budget::Entity>, reference: &Reference) -> Option<Select<budget::Entity>> {
     let condition = match (reference.id::<BudgetId>(), reference.external()) {
         (Some(id), _) => budget::Column::Id.eq(id),
         (None, Some(external)) => budget::Column::ExternalId.eq(external),
@@ -580,12 +573,7 @@ pub(crate) async fn replace_limits(
     let subject = Subject::budget(&after, place.team);
     tx.record(Event::made(AuditAction::BudgetCreated, subject, &after));
     let subject = Subject::budget(before, place.team);
-    tx.record(Event::changed(
-        AuditAction::BudgetAssigned,
-        subject,
-        &held.assignment,
-        &assignment,
-    ));
+    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
     Ok(after.id)
 }
 
@@ -666,12 +654,7 @@ fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
     }
 }
 
-fn apply_change(
-    faults: &mut Faults,
-    field: &str,
-    row: &mut budget::Model,
-    change: LimitsChange,
-) {
+fn apply_change(faults: &mut Faults, field: &str, row: &mut budget::Model, change: LimitsChange) {
     change.max_spend.apply(&mut row.max_spend);
     change.soft_spend.apply(&mut row.soft_spend);
     change.requests_per_minute.apply(&mut row.requests_per_minute);
@@ -721,7 +704,10 @@ pub struct InForce {
 ///
 /// # Errors
 /// What the database answers.
-#[expect(clippy::disallowed_methods, reason = "filtered by the scopes that the caller may look into")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "filtered by the scopes that the caller may look into"
+)]
 pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>> {
     let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for scope in scopes {

@@ -128,9 +128,7 @@ impl Faults {
         if access.models.len() > MODELS || access.access_groups.len() > MODELS {
             self.add(field, format!("list at most {MODELS} models and {MODELS} access groups"));
         }
-        for (list, words) in
-            [("models", &access.models), ("accessGroups", &access.access_groups)]
-        {
+        for (list, words) in [("models", &access.models), ("accessGroups", &access.access_groups)] {
             for (index, word) in words.iter().enumerate().take(MODELS) {
                 self.word(&format!("{field}.{list}.{index}"), word);
             }

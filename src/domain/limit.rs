@@ -160,12 +160,7 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
 ///
 /// # Errors
 /// [`Error::LimitExceeded`] with the path of the field, below `field`.
-pub async fn check_above(
-    tx: &Tx,
-    place: &Place,
-    access: &ModelAccess,
-    field: &str,
-) -> Result<()> {
+pub async fn check_above(tx: &Tx, place: &Place, access: &ModelAccess, field: &str) -> Result<()> {
     check_many_above(tx, &place.ancestors, &[(place.scope, access, field.to_owned())]).await
 }
 
@@ -350,7 +345,10 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
             was.period == is.period
                 && was.time_zone == is.time_zone
                 && was.model_pattern == is.model_pattern
-                && tighter(was.max_spend.map(|usd| usd.nanos()), is.max_spend.map(|usd| usd.nanos()))
+                && tighter(
+                    was.max_spend.map(|usd| usd.nanos()),
+                    is.max_spend.map(|usd| usd.nanos()),
+                )
                 && tighter(was.requests_per_minute, is.requests_per_minute)
                 && tighter(was.tokens_per_minute, is.tokens_per_minute)
                 && tighter(was.max_parallel_requests, is.max_parallel_requests)
@@ -368,10 +366,7 @@ pub async fn forget_scopes(tx: &Tx, kind: ScopeKind, ids: &[Uuid]) -> Result<()>
             .eq(kind)
             .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
         budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-        let others = Query::select()
-            .column("budget_id")
-            .from("budget_assignments")
-            .to_owned();
+        let others = Query::select().column("budget_id").from("budget_assignments").to_owned();
         let owned = budget::Column::OwnerKind
             .eq(kind)
             .and(budget::Column::OwnerId.is_in(chunk.iter().copied()))

@@ -7,15 +7,12 @@ use entity::role::{ScopeKind, TeamRole};
 use entity::value::ModelAccess;
 use entity::{team, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
-use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::field::{self, Faults};
 use super::scope::{Place, Scope};
 use super::user::UserReference;
-use super::{Cascade, Change, Rules, budget, limit};
+use super::{Cascade, Change, budget, limit};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize, policy,
@@ -166,8 +163,8 @@ pub async fn by_ids(
     reader: &Reader,
     ids: &[TeamMembershipId],
 ) -> Result<Vec<team_membership::Model>> {
-    let select = visible_to(reader.actor())
-        .filter(team_membership::Column::Id.is_in(ids.iter().copied()));
+    let select =
+        visible_to(reader.actor()).filter(team_membership::Column::Id.is_in(ids.iter().copied()));
     Ok(select.all(reader.db()).await?)
 }
 
@@ -221,12 +218,7 @@ pub struct Added {
 ///
 /// # Errors
 /// Faults in the input; unknown users; [`Error::AlreadyExists`] for users who are members.
-pub async fn add(
-    tx: &mut Tx,
-    rules: &Rules,
-    team: Authorized<team::Model>,
-    members: Vec<Add>,
-) -> Result<Added> {
+pub async fn add(tx: &mut Tx, team: Authorized<team::Model>, members: Vec<Add>) -> Result<Added> {
     let mut faults = Faults::default();
     if members.is_empty() || members.len() > MEMBERS {
         faults.add("input.members", format!("give 1 to {MEMBERS} members"));
@@ -238,14 +230,13 @@ pub async fn add(
     if members.iter().any(|member| !member.budgets.is_empty() || member.model_access.is_some()) {
         also(tx, &team, Permission::TeamMemberLimitUpdate).await?;
     }
-    let memberships = insert(tx, rules, &team, members, "input.members").await?;
+    let memberships = insert(tx, &team, members, "input.members").await?;
     Ok(Added { memberships })
 }
 
 /// Inserts memberships with their budgets; the team's row is locked by the caller.
 pub(crate) async fn insert(
     tx: &mut Tx,
-    rules: &Rules,
     team: &team::Model,
     members: Vec<Add>,
     field: &str,
@@ -261,7 +252,7 @@ pub(crate) async fn insert(
     }
     faults.finish()?;
     let references: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
-    let users = super::user::resolve_or_invite(tx, rules, &references, field).await?;
+    let users = super::user::resolve_or_invite(tx, &references, field).await?;
     refuse_repeats(&users, field)?;
     refuse_members(tx, team.id, &users, field).await?;
 
@@ -315,12 +306,7 @@ fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "of a team that the caller may change")]
-async fn refuse_members(
-    tx: &Tx,
-    team: TeamId,
-    users: &[user::Model],
-    field: &str,
-) -> Result<()> {
+async fn refuse_members(tx: &Tx, team: TeamId, users: &[user::Model], field: &str) -> Result<()> {
     let ids = users.iter().map(|user| user.id.uuid());
     let known = team_membership::Entity::find()
         .filter(team_membership::Column::TeamId.eq(team))
@@ -342,11 +328,7 @@ async fn refuse_members(
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such team that the caller may join.
-pub async fn join(
-    tx: &mut Tx,
-    rules: &Rules,
-    reference: &Reference,
-) -> Result<team_membership::Model> {
+pub async fn join(tx: &mut Tx, reference: &Reference) -> Result<team_membership::Model> {
     let missing =
         || Error::NotFound { noun: team::Model::NOUN, field: Some("input.teamId".to_owned()) };
     let condition = match (reference.id::<TeamId>(), reference.external()) {
@@ -365,7 +347,7 @@ pub async fn join(
         return Err(Error::Forbidden { permission: Permission::TeamJoin });
     }
     let member = Add::new(Reference::to(user), TeamRole::Member);
-    let rows = insert(tx, rules, &team, vec![member], "input").await?;
+    let rows = insert(tx, &team, vec![member], "input").await?;
     rows.into_iter().next().ok_or_else(|| Error::internal("a member was not inserted"))
 }
 
@@ -517,19 +499,3 @@ pub(crate) async fn remove_row(tx: &Tx, row: &team_membership::Model) -> Result<
         .await?;
     Ok(())
 }
-
-/// The permission under which a caller removes a member: its own to leave, another's to remove.
-pub fn removal_permission(actor: &Actor, user: &UserReference) -> Permission {
-    let own = match (user, actor.user()) {
-        (UserReference::Id(reference), Some(own)) => {
-            reference.id::<UserId>() == Some(own.id)
-                || (own.external_id.is_some() && reference.external() == own.external_id.as_deref())
-        }
-        (UserReference::Email(email), Some(own)) => {
-            own.email_key.as_deref() == Some(&email.to_lowercase())
-        }
-        (_, None) => false,
-    };
-    if own { Permission::TeamLeave } else { Permission::TeamMemberWrite }
-}
-

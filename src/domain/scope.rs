@@ -167,12 +167,8 @@ pub fn descendants(scope: Scope) -> Descendants {
                 .expr(Expr::val(1))
                 .from("team_memberships")
                 .and_where(column("team_memberships", "id").eq(scope.id))
-                .and_where(
-                    column("team_memberships", "team_id").equals(("api_keys", "team_id")),
-                )
-                .and_where(
-                    column("team_memberships", "user_id").equals(("api_keys", "user_id")),
-                )
+                .and_where(column("team_memberships", "team_id").equals(("api_keys", "team_id")))
+                .and_where(column("team_memberships", "user_id").equals(("api_keys", "user_id")))
                 .to_owned();
             Descendants { keys: Some(Expr::exists(member)), ..Descendants::default() }
         }

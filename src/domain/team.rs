@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, Rules, budget, limit, membership, model_alias as alias};
+use super::{Cascade, Change, budget, limit, membership, model_alias as alias};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
@@ -160,8 +160,7 @@ pub async fn list(
     filter: &Filter,
     page: &Page,
 ) -> Result<Rows<team::Model>> {
-    let select =
-        page.apply(filtered(from, filter), ("teams", "search_text"), ("teams", "id"));
+    let select = page.apply(filtered(from, filter), ("teams", "search_text"), ("teams", "id"));
     Ok(page.rows(select.all(reader.db()).await?))
 }
 
@@ -191,6 +190,23 @@ pub async fn by_ids(reader: &Reader, ids: &[TeamId]) -> Result<Vec<team::Model>>
     Ok(select.all(reader.db()).await?)
 }
 
+/// The ids of the teams of references, as far as the caller may see them.
+///
+/// # Errors
+/// What the database answers.
+pub async fn ids_of(reader: &Reader, references: &[Reference]) -> Result<Vec<TeamId>> {
+    let ids: Vec<_> = references.iter().filter_map(Reference::id::<TeamId>).collect();
+    let external: Vec<_> = references.iter().filter_map(Reference::external).collect();
+    if external.is_empty() {
+        return Ok(ids);
+    }
+    let wanted = Condition::any()
+        .add(team::Column::Id.is_in(ids))
+        .add(team::Column::ExternalId.is_in(external));
+    let select = visible_to(reader.actor()).filter(wanted);
+    Ok(select.all(reader.db()).await?.into_iter().map(|row| row.id).collect())
+}
+
 fn named(select: Select<team::Entity>, reference: &Reference) -> Option<Select<team::Entity>> {
     let condition = match (reference.id::<TeamId>(), reference.external()) {
         (Some(id), _) => team::Column::Id.eq(id),
@@ -209,8 +225,7 @@ pub(crate) async fn find_shared(
     reference: &Reference,
     field: &str,
 ) -> Result<team::Model> {
-    let missing =
-        || Error::NotFound { noun: team::Model::NOUN, field: Some(field.to_owned()) };
+    let missing = || Error::NotFound { noun: team::Model::NOUN, field: Some(field.to_owned()) };
     let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
     let rows = select.limit(2).lock(LockType::Share).all(tx.db()).await?;
     super::at_most_one(rows)?.ok_or_else(missing)
@@ -235,7 +250,7 @@ impl Resource for team::Model {
 /// # Errors
 /// Faults in the input; a taken external id; limits of the organization, or of a creator who is
 /// not an admin.
-pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<team::Model> {
+pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
     let place = Placement::organization(organization).owned_by(tx.actor().user_id());
     let proof = authorize_at(tx, Permission::TeamCreate, place)?;
@@ -245,10 +260,10 @@ pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<team::M
         faults.external_id("input.externalId", external_id);
     }
     if let Some(metadata) = &input.metadata {
-        faults.metadata("input.metadata", metadata, rules.metadata_bytes);
+        faults.metadata("input.metadata", metadata, tx.rules().metadata_bytes);
     }
     if let Some(settings) = &input.router_settings {
-        faults.metadata("input.routerSettings", settings, rules.metadata_bytes);
+        faults.metadata("input.routerSettings", settings, tx.rules().metadata_bytes);
     }
     faults.words("input.tags", &input.tags);
     faults.words("input.guardrails", &input.guardrails);
@@ -300,7 +315,7 @@ pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<team::M
         }
     }
     if !members.is_empty() {
-        membership::insert(tx, rules, &row, members, "input.members").await?;
+        membership::insert(tx, &row, members, "input.members").await?;
     }
     Ok(row)
 }
@@ -317,8 +332,7 @@ async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry])
     let mut scopes = vec![super::scope::Scope::user(user.id)];
     scopes.extend(tx.actor().key_id().map(super::scope::Scope::api_key));
     let own = limit::held_by(tx, &scopes).await?;
-    let accesses =
-        [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
+    let accesses = [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
     if accesses.into_iter().flatten().any(|own| !super::model_access::is_within(access, own)) {
         return Err(Error::limit(
             "input.modelAccess",
@@ -376,7 +390,6 @@ pub(crate) fn merge(target: &mut Value, change: Change<Value>) {
 /// would exceed the new limits.
 pub async fn update(
     tx: &mut Tx,
-    rules: &Rules,
     team: Authorized<team::Model>,
     input: Update,
 ) -> Result<team::Model> {
@@ -405,9 +418,9 @@ pub async fn update(
         faults.add("input.metadata", "write a JSON object");
     }
     merge(&mut after.metadata, input.metadata);
-    faults.metadata("input.metadata", &after.metadata, rules.metadata_bytes);
+    faults.metadata("input.metadata", &after.metadata, tx.rules().metadata_bytes);
     if let Some(settings) = input.router_settings.value() {
-        faults.metadata("input.routerSettings", settings, rules.metadata_bytes);
+        faults.metadata("input.routerSettings", settings, tx.rules().metadata_bytes);
     }
     input.router_settings.apply(&mut after.router_settings);
     if let Some(tags) = input.tags.value() {
@@ -673,4 +686,3 @@ async fn finish_models(
 pub(crate) async fn row(tx: &Tx, id: TeamId) -> Result<Option<team::Model>> {
     Ok(team::Entity::find_by_id(id).one(tx.db()).await?)
 }
-

@@ -17,11 +17,10 @@ use serde_json::Value;
 
 use super::field::{self, Faults, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, Rules, budget, limit, membership};
+use super::{Cascade, Change, budget, limit, membership};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize,
-    authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -128,7 +127,11 @@ pub fn visible_to(actor: &Actor) -> Select<user::Entity> {
     )
 }
 
-fn filtered(mut select: Select<user::Entity>, actor: &Actor, filter: &Filter) -> Select<user::Entity> {
+fn filtered(
+    mut select: Select<user::Entity>,
+    actor: &Actor,
+    filter: &Filter,
+) -> Select<user::Entity> {
     if let Some(search) = &filter.search {
         select = select.filter(searchable(actor, search));
     }
@@ -203,11 +206,11 @@ pub async fn by_ids(reader: &Reader, ids: &[UserId]) -> Result<Vec<user::Model>>
 ///
 /// # Errors
 /// What the database answers.
-#[expect(clippy::disallowed_methods, reason = "narrowed to the caller's own teams and organizations")]
-pub async fn placements(
-    reader: &Reader,
-    ids: &[UserId],
-) -> Result<BTreeMap<UserId, Placement>> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "narrowed to the caller's own teams and organizations"
+)]
+pub async fn placements(reader: &Reader, ids: &[UserId]) -> Result<BTreeMap<UserId, Placement>> {
     let actor = reader.actor();
     let mut found: BTreeMap<UserId, Placement> =
         ids.iter().map(|id| (*id, Placement::platform().owned_by(Some(*id)))).collect();
@@ -266,8 +269,7 @@ impl Resource for user::Model {
     /// belong elsewhere too, nor over people who run or watch the platform.
     async fn placement(&self, tx: &Tx) -> Result<Placement> {
         let mut organizations = organizations_of(tx, self.id).await?;
-        let ordinary =
-            matches!(self.platform_role, PlatformRole::User | PlatformRole::UserViewer);
+        let ordinary = matches!(self.platform_role, PlatformRole::User | PlatformRole::UserViewer);
         if !ordinary || organizations.len() != 1 {
             organizations.clear();
         }
@@ -303,7 +305,6 @@ async fn organizations_of(tx: &Tx, user: UserId) -> Result<Vec<OrganizationId>> 
 /// [`Error::NotFound`] for an id that names nobody whom the caller may see; faults in addresses.
 pub(crate) async fn resolve_or_invite(
     tx: &mut Tx,
-    rules: &Rules,
     references: &[UserReference],
     field: &str,
 ) -> Result<Vec<user::Model>> {
@@ -322,8 +323,10 @@ pub(crate) async fn resolve_or_invite(
             UserReference::Id(reference) => {
                 let hit = known.iter().find(|user| match reference.id::<UserId>() {
                     Some(id) => user.id == id,
-                    None => reference.external().is_some()
-                        && user.external_id.as_deref() == reference.external(),
+                    None => {
+                        reference.external().is_some()
+                            && user.external_id.as_deref() == reference.external()
+                    }
                 });
                 hit.cloned().ok_or_else(|| Error::NotFound {
                     noun: user::Model::NOUN,
@@ -336,7 +339,7 @@ pub(crate) async fn resolve_or_invite(
                 match all.into_iter().find(|user| user.email_key.as_deref() == Some(&key)) {
                     Some(user) => user.clone(),
                     None => {
-                        let user = pending(tx, rules, email);
+                        let user = pending(tx, email);
                         invited.push(user.clone());
                         user
                     }
@@ -383,7 +386,7 @@ async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::
     Ok(known)
 }
 
-fn pending(tx: &Tx, _: &Rules, email: &str) -> user::Model {
+fn pending(tx: &Tx, email: &str) -> user::Model {
     user::Model {
         id: tx.id(),
         external_id: None,
@@ -408,7 +411,7 @@ fn pending(tx: &Tx, _: &Rules, email: &str) -> user::Model {
 ///
 /// # Errors
 /// Faults in the input; a taken address or external id.
-pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<user::Model> {
+pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
     let place = Placement::organization(organization);
     authorize_at(tx, Permission::UserCreate, place.clone())?;
@@ -425,8 +428,8 @@ pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<user::M
     let access = input.model_access.unwrap_or_default();
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     check_fields(
+        tx,
         &mut faults,
-        rules,
         input.external_id.as_deref(),
         input.email.as_deref(),
         input.name.as_deref(),
@@ -475,8 +478,8 @@ pub async fn create(tx: &mut Tx, rules: &Rules, input: Create) -> Result<user::M
 }
 
 fn check_fields(
+    tx: &Tx,
     faults: &mut Faults,
-    rules: &Rules,
     external_id: Option<&str>,
     email: Option<&str>,
     name: Option<&str>,
@@ -491,7 +494,7 @@ fn check_fields(
     if let Some(name) = name {
         faults.name("input.name", name);
     }
-    faults.metadata("input.metadata", metadata, rules.metadata_bytes);
+    faults.metadata("input.metadata", metadata, tx.rules().metadata_bytes);
 }
 
 /// Changes a user. Role, limits and external id need the permission `USER_LIMIT_UPDATE`.
@@ -501,7 +504,6 @@ fn check_fields(
 /// for personal keys that would exceed the new limits.
 pub async fn update(
     tx: &mut Tx,
-    rules: &Rules,
     user: Authorized<user::Model>,
     input: Update,
 ) -> Result<user::Model> {
@@ -523,8 +525,8 @@ pub async fn update(
     let (external, email, name) =
         (input.external_id.value(), input.email.value(), input.name.value());
     check_fields(
+        tx,
         &mut faults,
-        rules,
         external.map(String::as_str),
         email.map(String::as_str),
         name.map(String::as_str),
@@ -683,4 +685,3 @@ async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Re
     deleted.ids.push(user.id);
     Ok(())
 }
-

@@ -19,7 +19,7 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_CHARACTERS: usize = 30;
 const CHECKSUM_CHARACTERS: usize = 6;
 /// The most characters a presented secret may have.
-const LONGEST: usize = 200;
+pub const LONGEST: usize = 200;
 
 /// A secret in the clear. It is shown once, where it is made, and cannot be printed or serialised.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -68,8 +68,7 @@ impl Secret {
         if !text.starts_with("sk-") || text.len() > LONGEST || !text.bytes().all(plain) {
             return None;
         }
-        let kinds =
-            [ApiKeyKind::User, ApiKeyKind::Service, ApiKeyKind::Gateway, ApiKeyKind::Admin];
+        let kinds = [ApiKeyKind::User, ApiKeyKind::Service, ApiKeyKind::Gateway, ApiKeyKind::Admin];
         let ours = kinds.iter().find_map(|kind| text.strip_prefix(tag(*kind)));
         if ours.is_some_and(|rest| rest.len() == RANDOM_CHARACTERS + CHECKSUM_CHARACTERS) {
             let (body, sum) = text.split_at(text.len() - CHECKSUM_CHARACTERS);
@@ -98,8 +97,7 @@ impl Secret {
 
     /// The digest under which the secret is stored.
     pub fn digest(&self, pepper: &Pepper) -> Digest {
-        let inner = hex(&Sha256::digest(self.0.as_bytes()));
-        Digest(pepper.mac(inner.as_bytes()).to_vec())
+        digest_of(&self.0, pepper)
     }
 }
 
@@ -129,17 +127,18 @@ impl Pepper {
         mac.update(text);
         mac.finalize().into_bytes().into()
     }
-
-    /// The bytes, for the secrets file alone.
-    pub(crate) fn expose(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl std::fmt::Debug for Pepper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Pepper(***)")
     }
+}
+
+/// The digest of any text; the bootstrap admin key need not have the form of a secret.
+pub fn digest_of(text: &str, pepper: &Pepper) -> Digest {
+    let inner = hex(&Sha256::digest(text.as_bytes()));
+    Digest(pepper.mac(inner.as_bytes()).to_vec())
 }
 
 /// Whether two digests are the same, in a time that does not depend on where they differ.

@@ -1,0 +1,312 @@
+//! The composition root: from a configuration to a server. The only place that knows all parts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use entity::setting;
+use entity::value::Digest;
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+
+use crate::authn::Authenticator;
+use crate::authn::last_used::LastUsed;
+use crate::clock::{Clock, fill_random};
+use crate::config::{Config, Engine as DatabaseEngine};
+use crate::db::{Database, DatabaseSettings, Deployment, Location, OpenError};
+use crate::graphql::engine::{Engine, EngineError, EngineLimits};
+use crate::http::guard::measure::MeasureLimits;
+use crate::http::guard::scan::ScanLimits;
+use crate::rules::Rules;
+use crate::secret::{Pepper, Secret, digest_of, hex};
+use crate::secrets_file::{self, Created, SecretsFile};
+
+/// Why a server cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The secrets file.
+    #[error(transparent)]
+    Secrets(#[from] secrets_file::Error),
+    /// The schema.
+    #[error(transparent)]
+    Schema(#[from] EngineError),
+    /// The database was written with another pepper.
+    #[error(
+        "the pepper is not the one that this database was written with; with it no key would work: \
+         give the old one (auth.pepper, or secrets.toml in the data folder)"
+    )]
+    WrongPepper,
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Unavailable(#[from] crate::error::Error),
+}
+
+struct Parts {
+    config: Config,
+    deployment: Deployment,
+    authenticator: Authenticator,
+    engine: Engine,
+    last_used: LastUsed,
+    draining: AtomicBool,
+}
+
+/// A server, ready to take requests. Clones share everything.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("engine", &self.0.engine).finish_non_exhaustive()
+    }
+}
+
+/// A server that was just made, and what its first start made.
+#[derive(Debug)]
+pub struct Started {
+    /// The server.
+    pub app: App,
+    /// The admin key, when this start made one. It is shown once.
+    pub new_admin_key: Option<Secret>,
+}
+
+impl App {
+    /// Opens the database, brings it up to date where that is allowed, and makes the server.
+    ///
+    /// # Errors
+    /// Everything that keeps a server from starting; each says what to do.
+    pub async fn start(config: Config, clock: Option<Clock>) -> Result<Started, StartError> {
+        let secrets = Secrets::load(&config)?;
+        let database = open(&config).await?;
+        let sampled = clock.is_none();
+        let clock = clock.unwrap_or_else(Clock::system);
+        clock.follow(database.now().await?);
+        let deployment = Deployment {
+            database,
+            clock,
+            rules: Arc::new(Rules {
+                self_serve_teams: config.teams.self_serve,
+                metadata_bytes: config.limits.metadata_bytes,
+                max_rotation_grace: config.auth.max_rotation_grace,
+            }),
+            pepper: Arc::new(secrets.pepper),
+        };
+        check_pepper(&deployment).await?;
+        let last_used = LastUsed::new(config.auth.last_used_interval);
+        let bootstrap = Some(secrets.admin_key);
+        let parts = Parts {
+            authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
+            engine: Engine::new(engine_limits(&config))?,
+            deployment,
+            last_used,
+            config,
+            draining: AtomicBool::new(false),
+        };
+        let app = Self(Arc::new(parts));
+        app.spawn(sampled);
+        Ok(Started { app, new_admin_key: secrets.new_admin_key })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// What all requests share.
+    pub fn deployment(&self) -> &Deployment {
+        &self.0.deployment
+    }
+
+    /// The checker of credentials.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    /// The engine of the API.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Whether a shutdown is under way.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Says that a shutdown is under way: readiness ends, requests go on.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what waits to be written, and closes the database.
+    pub async fn close(&self) {
+        self.write_last_used().await;
+        self.0.deployment.database.close().await;
+    }
+
+    /// Writes the last uses of keys that were noted.
+    pub async fn write_last_used(&self) {
+        let deployment = self.deployment();
+        let now = deployment.clock.now();
+        if let Err(error) = self.0.last_used.write(&deployment.database, now).await {
+            tracing::warn!(error = ?error, "the last uses of keys could not be written");
+        }
+    }
+
+    /// Starts the work in the background: it ends with the server.
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts background work")]
+    fn spawn(&self, sampled: bool) {
+        let parts = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(10));
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                let Some(parts) = parts.upgrade() else { break };
+                let app = Self(parts);
+                if app.is_draining() {
+                    break;
+                }
+                app.write_last_used().await;
+                let deployment = app.deployment();
+                if sampled {
+                    match deployment.database.now().await {
+                        Ok(now) => deployment.clock.follow(now),
+                        Err(error) => {
+                            tracing::warn!(error = ?error, "the database's clock could not be read");
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+struct Secrets {
+    pepper: Pepper,
+    admin_key: Digest,
+    new_admin_key: Option<Secret>,
+}
+
+impl Secrets {
+    /// The pepper and the admin key: of the configuration, else of the secrets file, which the
+    /// embedded default makes on its first start.
+    fn load(config: &Config) -> Result<Self, StartError> {
+        let configured = config.auth.pepper_bytes().map(|bytes| Pepper::new(*bytes));
+        let given = config.auth.admin_key.as_ref();
+        if let (Some(pepper), Some(key)) = (&configured, given) {
+            let admin_key = digest_of(key.expose(), pepper);
+            return Ok(Self {
+                admin_key,
+                pepper: configured.unwrap_or_else(Pepper::generate),
+                new_admin_key: None,
+            });
+        }
+        let (mut file, created) =
+            SecretsFile::load_or_create(&config.data_dir, &mut |buffer| fill_random(buffer))?;
+        if matches!(created, Created::Now) {
+            tracing::info!(path = %file.path().display(), "made the secrets file");
+        }
+        let pepper = configured.unwrap_or_else(|| Pepper::new(*file.pepper()));
+        if let Some(key) = given {
+            let admin_key = digest_of(key.expose(), &pepper);
+            return Ok(Self { pepper, admin_key, new_admin_key: None });
+        }
+        if let Some(digest) = file.admin_key_digest() {
+            let admin_key = Digest(digest.to_vec());
+            return Ok(Self { pepper, admin_key, new_admin_key: None });
+        }
+        let key = Secret::generate(entity::role::ApiKeyKind::Admin);
+        let admin_key = key.digest(&pepper);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&admin_key.0);
+        file.set_admin_key_digest(digest)?;
+        Ok(Self { pepper, admin_key, new_admin_key: Some(key) })
+    }
+}
+
+async fn open(config: &Config) -> Result<Database, StartError> {
+    let settings = DatabaseSettings {
+        max_connections: config.database.max_connections,
+        connect_timeout: config.database.connect_timeout,
+        acquire_timeout: config.database.acquire_timeout,
+        statement_timeout: config.database.statement_timeout,
+        lock_timeout: config.database.lock_timeout,
+        idle_in_transaction_timeout: config.database.idle_in_transaction_timeout,
+    };
+    let location = location(config);
+    let database = Database::open(&location, &settings).await?;
+    let embedded = matches!(location, Location::Sqlite(_));
+    match database.pending_migrations().await? {
+        0 => {}
+        _ if embedded || config.database.migrate => database.migrate().await?,
+        pending => return Err(OpenError::Pending(pending).into()),
+    }
+    Ok(database)
+}
+
+/// Where the data lies.
+pub fn location(config: &Config) -> Location {
+    let url = config.database_url();
+    match config.database.engine() {
+        DatabaseEngine::Postgres => Location::Postgres(url.expose().to_owned()),
+        DatabaseEngine::Sqlite => {
+            let text = url.expose();
+            let path = text
+                .strip_prefix("sqlite://")
+                .or_else(|| text.strip_prefix("sqlite:"))
+                .unwrap_or(text);
+            Location::Sqlite(path.split('?').next().unwrap_or(path).into())
+        }
+    }
+}
+
+/// The name of the setting that proves the pepper.
+const PEPPER_PROOF: &str = "pepper_proof";
+
+/// A database that was written with another pepper knows none of our keys: better not to start.
+#[expect(clippy::disallowed_methods, reason = "before there is any caller")]
+async fn check_pepper(deployment: &Deployment) -> Result<(), StartError> {
+    let proof = serde_json::Value::String(hex(&deployment.pepper.mac(b"tollkeep pepper proof v1")));
+    let db = deployment.database.writing();
+    let stored = setting::Entity::find_by_id(PEPPER_PROOF.to_owned())
+        .one(db)
+        .await
+        .map_err(crate::error::Error::from)?;
+    match stored {
+        Some(stored) if stored.value == proof => Ok(()),
+        Some(_) => Err(StartError::WrongPepper),
+        None => {
+            let row = setting::Model {
+                name: PEPPER_PROOF.to_owned(),
+                value: proof,
+                updated_at: deployment.clock.now(),
+            };
+            let row = row.into_active_model().reset_all();
+            let insert = setting::Entity::insert(row).exec_without_returning(db).await;
+            insert.map_err(crate::error::Error::from)?;
+            Ok(())
+        }
+    }
+}
+
+fn engine_limits(config: &Config) -> EngineLimits {
+    let limits = &config.limits;
+    EngineLimits {
+        scan: ScanLimits {
+            bytes: limits.document_bytes,
+            tokens: limits.tokens,
+            ..ScanLimits::default()
+        },
+        measure: MeasureLimits {
+            fields: limits.fields as u64,
+            depth: limits.depth as u64,
+            aliases: limits.aliases as u64,
+            cost: limits.cost,
+            ..MeasureLimits::default()
+        },
+        documents: limits.document_cache as u64,
+        deadline: config.http.request_timeout,
+        introspection: matches!(config.http.introspection, crate::config::Switch::On),
+    }
+}

@@ -1,0 +1,72 @@
+//! The API: its schema, and how a document becomes an answer.
+
+pub mod access;
+pub mod api_key;
+pub mod audit_event;
+pub mod budget;
+pub mod connection;
+pub mod context;
+pub mod engine;
+pub mod error;
+pub mod loader;
+pub mod node;
+pub mod organization;
+pub mod scalar;
+pub mod team;
+pub mod user;
+pub mod value;
+pub mod viewer;
+
+use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, ValidationMode};
+
+/// The root of all reads.
+#[derive(MergedObject, Default)]
+pub struct Query(
+    api_key::ApiKeyQuery,
+    audit_event::AuditEventQuery,
+    budget::BudgetQuery,
+    node::NodeQuery,
+    team::TeamQuery,
+    user::UserQuery,
+    viewer::ViewerQuery,
+);
+
+/// The root of all changes. Several in one document run one after the other, each in a transaction
+/// of its own.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    api_key::ApiKeyMutation,
+    budget::BudgetMutation,
+    team::TeamMutation,
+    user::UserMutation,
+);
+
+/// The schema of the API.
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// Builds the schema. It holds no data: requests bring theirs.
+///
+/// The library's own limits are a second net; the guard of [`crate::http`] is tighter.
+pub fn schema() -> Schema {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        .register_output_type::<error::ErrorCode>()
+        .register_output_type::<node::Node>()
+        .validation_mode(ValidationMode::Fast)
+        .limit_recursive_depth(64)
+        .limit_directives(50)
+        .disable_suggestions()
+        .finish()
+}
+
+/// The schema as people and tools read it: sorted, with the rule of every root field.
+pub fn sdl() -> String {
+    schema().sdl_with_options(
+        SDLExportOptions::new()
+            .sorted_fields()
+            .sorted_arguments()
+            .sorted_enum_items()
+            .include_specified_by()
+            .use_space_ident()
+            .indent_width(2),
+    )
+}

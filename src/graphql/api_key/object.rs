@@ -1,0 +1,197 @@
+//! The object `ApiKey`.
+
+use async_graphql::{Context, ID, Object, TypeName};
+use chrono::{DateTime, Utc};
+use entity::api_key;
+use serde_json::Value;
+
+use crate::authz::{Permission, Placement, policy};
+use crate::domain::scope::Scope;
+use crate::graphql::budget::BudgetAssignment;
+use crate::graphql::context::ContextExt;
+use crate::graphql::error::{ApiError, ApiResult};
+use crate::graphql::loader::{BudgetsOf, SecretsOf};
+use crate::graphql::team::Team;
+use crate::graphql::user::User;
+use crate::graphql::value::{ApiKeyKind, BlockLevel, ModelAccess};
+
+/// What a caller presents. Its id never changes, whatever secrets it has had.
+#[derive(Clone, Debug)]
+pub struct ApiKey(pub(crate) api_key::Model);
+
+impl From<api_key::Model> for ApiKey {
+    fn from(row: api_key::Model) -> Self {
+        Self(row)
+    }
+}
+
+impl TypeName for ApiKey {
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        "ApiKey".into()
+    }
+}
+
+/// What a caller presents. Its id never changes, whatever secrets it has had.
+#[Object]
+impl ApiKey {
+    /// The key's id, `key_` and 32 hexadecimal digits. It is no secret.
+    pub(crate) async fn id(&self) -> ID {
+        ID(self.0.id.to_string())
+    }
+
+    /// The id that the caller chose; unique within the team, or else for the owner. Null when none
+    /// was chosen.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// The display name; null for none.
+    async fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Who the key stands for.
+    async fn kind(&self) -> ApiKeyKind {
+        self.0.kind.into()
+    }
+
+    /// The owner; null for a key without a person.
+    async fn user(&self, ctx: &Context<'_>) -> Option<ApiResult<User>> {
+        match ctx.loader().load_one(self.0.user_id?).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// The team that is charged; null for a key outside of any team.
+    async fn team(&self, ctx: &Context<'_>) -> Option<ApiResult<Team>> {
+        match ctx.loader().load_one(self.0.team_id?).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// The last four characters of the current secret.
+    async fn hint(&self, ctx: &Context<'_>) -> Option<ApiResult<String>> {
+        let secrets = match ctx.loader().load_one(SecretsOf(self.0.id)).await {
+            Ok(secrets) => secrets.unwrap_or_default(),
+            Err(error) => return Some(Err(error.into())),
+        };
+        let current = secrets.into_iter().rfind(|secret| secret.not_after.is_none());
+        current.map(|secret| Ok(secret.hint))
+    }
+
+    /// Until when the secret before the current one is valid; null when only the current one is.
+    async fn previous_secret_valid_until(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Option<ApiResult<DateTime<Utc>>> {
+        let secrets = match ctx.loader().load_one(SecretsOf(self.0.id)).await {
+            Ok(secrets) => secrets.unwrap_or_default(),
+            Err(error) => return Some(Err(error.into())),
+        };
+        let now = ctx.reader().now();
+        secrets
+            .into_iter()
+            .filter_map(|secret| secret.not_after)
+            .filter(|at| *at > now)
+            .max()
+            .map(Ok)
+    }
+
+    /// Which models the key may call, of those that the scopes above allow.
+    async fn model_access(&self) -> ModelAccess {
+        self.0.model_access.clone().into()
+    }
+
+    /// What the key may be used for: `llm`, `management`, `management:read`, and paths that begin
+    /// with `/`. Null for all that its kind allows.
+    async fn allowed_routes(&self) -> Option<&[String]> {
+        self.0.allowed_routes.as_ref().map(|routes| routes.0.as_slice())
+    }
+
+    /// Labels.
+    async fn tags(&self) -> &[String] {
+        &self.0.tags.0
+    }
+
+    /// Free data.
+    async fn metadata(&self) -> &Value {
+        &self.0.metadata
+    }
+
+    /// The budgets in force on the key; all must pass; at most 20. Null when you may not read them.
+    async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        let organization = match self.0.team_id {
+            None => None,
+            Some(team) => match ctx.loader().load_one(team).await {
+                Ok(team) => team.and_then(|team| team.organization_id),
+                Err(error) => return Some(Err(error.into())),
+            },
+        };
+        let place = match self.0.team_id {
+            Some(team) => Placement::team(organization, team),
+            None => Placement::platform(),
+        };
+        let place = Placement { key: Some(self.0.id), ..place }.owned_by(self.0.user_id);
+        if !policy::allows(ctx.session().actor(), Permission::BudgetRead, &place) {
+            return None;
+        }
+        let rows = ctx.loader().load_one(BudgetsOf(Scope::api_key(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// Whether the key is refused because somebody blocked it. Its owner or its team may be blocked
+    /// as well.
+    async fn is_blocked(&self) -> bool {
+        self.0.blocked_by.is_some()
+    }
+
+    /// Who blocked the key; null when it is not blocked.
+    async fn blocked_by(&self) -> Option<BlockLevel> {
+        self.0.blocked_by.map(Into::into)
+    }
+
+    /// Whether the key is refused because its time has come.
+    async fn is_expired(&self, ctx: &Context<'_>) -> bool {
+        self.0.expires_at.is_some_and(|at| at <= ctx.reader().now())
+    }
+
+    /// The instant from which the key is refused; null for never.
+    async fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expires_at
+    }
+
+    /// The last use; behind by up to a minute; null for never.
+    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_used_at
+    }
+
+    /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// When the key was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who made it: the id of a user or key, or `bootstrap`.
+    async fn created_by(&self) -> &str {
+        &self.0.created_by
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// Who changed it last.
+    async fn updated_by(&self) -> &str {
+        &self.0.updated_by
+    }
+}

@@ -1,0 +1,209 @@
+//! The objects `Budget` and `BudgetAssignment`.
+
+use async_graphql::{Context, ID, Object, TypeName};
+use chrono::{DateTime, Utc};
+use entity::budget;
+use entity::value::Usd as Amount;
+
+use crate::domain::budget::InForce;
+use crate::domain::limit;
+use crate::domain::period::Window;
+use crate::domain::scope::Scope;
+use crate::graphql::context::ContextExt;
+use crate::graphql::error::ApiResult;
+use crate::graphql::organization::Organization;
+use crate::graphql::scalar::{BigInt, Duration, Usd};
+use crate::graphql::value::{Counting, ScopeKind};
+
+/// A limit on spend, rates and concurrency.
+#[derive(Clone, Debug)]
+pub struct Budget(pub(crate) budget::Model);
+
+impl From<budget::Model> for Budget {
+    fn from(row: budget::Model) -> Self {
+        Self(row)
+    }
+}
+
+impl TypeName for Budget {
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        "Budget".into()
+    }
+}
+
+/// A limit on spend, rates and concurrency.
+#[Object]
+impl Budget {
+    /// The budget's id, `budget_` and 32 hexadecimal digits.
+    pub(crate) async fn id(&self) -> ID {
+        ID(self.0.id.to_string())
+    }
+
+    /// The id that the caller chose; unique within the organization. Null when none was chosen.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// The display name; null for a budget that one scope owns.
+    async fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// The organization that the budget belongs to; null for one of the platform.
+    async fn organization(&self, ctx: &Context<'_>) -> Option<ApiResult<Organization>> {
+        let id = self.0.organization_id?;
+        match ctx.loader().load_one(id).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Whether the budget stands alone, for scopes to attach; else one scope owns it.
+    async fn is_standalone(&self) -> bool {
+        self.0.owner_kind.is_none()
+    }
+
+    /// The most that may be spent in a window: a call is refused once spend has reached it. Null
+    /// for no cap; 0 lets nothing through.
+    async fn max_spend(&self) -> Option<Usd> {
+        self.0.max_spend.map(Usd)
+    }
+
+    /// The spend at which a warning is due; null for none.
+    async fn soft_spend(&self) -> Option<Usd> {
+        self.0.soft_spend.map(Usd)
+    }
+
+    /// The length of a window. `1d`, `7d` (Monday to Sunday) and `1mo` follow the calendar; ISO
+    /// 8601 durations such as `P30D` roll from the day the budget was made. Null for one window
+    /// without end.
+    async fn period(&self) -> Option<Duration> {
+        self.0.period.clone().map(Duration)
+    }
+
+    /// The IANA time zone in which windows begin.
+    async fn time_zone(&self) -> &str {
+        &self.0.time_zone
+    }
+
+    /// The most requests in a minute; null for no cap.
+    async fn requests_per_minute(&self) -> Option<BigInt> {
+        self.0.requests_per_minute.map(BigInt)
+    }
+
+    /// The most tokens in a minute; null for no cap.
+    async fn tokens_per_minute(&self) -> Option<BigInt> {
+        self.0.tokens_per_minute.map(BigInt)
+    }
+
+    /// The most requests at once; null for no cap.
+    async fn max_parallel_requests(&self) -> Option<BigInt> {
+        self.0.max_parallel_requests.map(BigInt)
+    }
+
+    /// Only calls of models with this name count, where `*` stands for any text; null for all.
+    async fn model_pattern(&self) -> Option<&str> {
+        self.0.model_pattern.as_deref()
+    }
+
+    /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// When the budget was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who made it: the id of a user or key, or `bootstrap`.
+    async fn created_by(&self) -> &str {
+        &self.0.created_by
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// Who changed it last.
+    async fn updated_by(&self) -> &str {
+        &self.0.updated_by
+    }
+}
+
+/// A budget in force on a scope, with the counters of its current window.
+#[derive(Clone, Debug)]
+pub struct BudgetAssignment(InForce);
+
+impl From<InForce> for BudgetAssignment {
+    fn from(row: InForce) -> Self {
+        Self(row)
+    }
+}
+
+impl BudgetAssignment {
+    fn window(&self, ctx: &Context<'_>) -> Option<Window> {
+        let budget = &self.0.budget;
+        let zone = budget.time_zone.parse().unwrap_or(chrono_tz::UTC);
+        let period = limit::period(budget)?;
+        Some(period.window_at(zone, budget.anchor_at, ctx.reader().now()))
+    }
+}
+
+/// A budget in force on a scope, with the counters of its current window.
+#[Object]
+impl BudgetAssignment {
+    /// The assignment's id, `assignment_` and 32 hexadecimal digits.
+    async fn id(&self) -> ID {
+        ID(self.0.assignment.id.to_string())
+    }
+
+    /// The budget.
+    async fn budget(&self) -> Budget {
+        self.0.budget.clone().into()
+    }
+
+    /// The kind of scope.
+    async fn scope_kind(&self) -> ScopeKind {
+        self.0.assignment.scope_kind.into()
+    }
+
+    /// The id of the scope.
+    async fn scope_id(&self) -> ID {
+        let assignment = &self.0.assignment;
+        ID(Scope { kind: assignment.scope_kind, id: assignment.scope_id }.to_string())
+    }
+
+    /// Whether the scope counts for itself or draws on the common pot.
+    async fn counting(&self) -> Counting {
+        self.0.assignment.counting.into()
+    }
+
+    /// What was spent in the current window.
+    async fn spent(&self) -> Usd {
+        Usd(self.0.spent)
+    }
+
+    /// What is held in the current window for calls under way.
+    async fn reserved(&self) -> Usd {
+        Usd(self.0.reserved)
+    }
+
+    /// What is left of `maxSpend` in the current window, never below zero; null without a cap.
+    async fn remaining(&self) -> Option<Usd> {
+        let used =
+            self.0.spent.checked_add(self.0.reserved).unwrap_or(Amount::from_nanos(i64::MAX));
+        self.0.budget.max_spend.map(|max| Usd(max.remaining_after(used)))
+    }
+
+    /// When the current window began; null for a window without end, which began with the budget.
+    async fn window_started_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
+        self.window(ctx).map(|window| window.starts_at)
+    }
+
+    /// When the current window ends and a new one begins; null for a window without end.
+    async fn resets_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
+        self.window(ctx).map(|window| window.ends_at)
+    }
+}

@@ -1,0 +1,54 @@
+//! The only reader of a request's context: the session, the loaders, and how mutations run.
+
+use std::sync::Arc;
+
+use async_graphql::dataloader::DataLoader;
+use async_graphql::{Context, PathSegment};
+
+use super::error::{ApiError, ApiResult};
+use crate::db::Reader;
+use crate::session::{Session, Work};
+
+/// What resolvers take from a request.
+pub trait ContextExt {
+    /// The session.
+    fn session(&self) -> &Session;
+    /// The read handle.
+    fn reader(&self) -> &Reader;
+    /// The loaders.
+    fn loader(&self) -> &Arc<DataLoader<Reader>>;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads context data")]
+#[expect(clippy::expect_used, reason = "the engine puts both into every request")]
+impl ContextExt for Context<'_> {
+    fn session(&self) -> &Session {
+        self.data::<Session>().ok().expect("the engine puts a session into every request")
+    }
+
+    fn reader(&self) -> &Reader {
+        self.session().reader()
+    }
+
+    fn loader(&self) -> &Arc<DataLoader<Reader>> {
+        let loader = self.data::<Arc<DataLoader<Reader>>>();
+        loader.ok().expect("the engine puts loaders into every request")
+    }
+}
+
+/// Runs a mutation in one transaction. All faults of its input become errors of the answer.
+pub(super) async fn mutate<I: Clone, T>(
+    ctx: &Context<'_>,
+    input: I,
+    work: Work<I, T>,
+) -> Option<ApiResult<T>> {
+    Some(ctx.session().write(input, work).await.map_err(|error| {
+        let error = ApiError::from(error);
+        for further in error.further() {
+            let mut further = further.into_server_error(ctx.item.pos);
+            further.path = vec![PathSegment::Field(ctx.item.node.response_key().node.to_string())];
+            ctx.add_error(further);
+        }
+        error
+    }))
+}

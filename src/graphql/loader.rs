@@ -1,0 +1,282 @@
+//! The loaders: one batch for all objects of an answer that ask for the same thing.
+//!
+//! They are made for each request with the caller inside, and forget with it. Keys say what is
+//! wanted; nested lists carry their page in the key.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use entity::id::{ApiKeyId, AuditEventId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
+use entity::{
+    api_key, api_key_secret, audit_event, model_alias, organization, team, team_membership, user,
+};
+
+use crate::authz::Placement;
+use crate::db::page::Rows;
+use crate::db::{Page, Reader};
+use crate::domain::budget::InForce;
+use crate::domain::scope::Scope;
+use crate::domain::{
+    self, audit_event as audit, budget, membership, model_alias as alias, organization as org,
+};
+use crate::error::Error;
+
+/// The longest that a loader waits for more keys. Resolvers of one level run together, so that a
+/// moment is enough.
+const DELAY: std::time::Duration = std::time::Duration::from_micros(50);
+
+/// Makes the loaders of a request.
+pub(super) fn new(reader: &Reader) -> Arc<DataLoader<Reader>> {
+    let loader = DataLoader::new(reader.clone(), TokioSpawner::current(), TokioTimer::default());
+    Arc::new(loader.delay(DELAY).max_batch_size(2_000))
+}
+
+/// The members of a team.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MembersOf(pub TeamId, pub Arc<Page>);
+/// The number of members of a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MemberCountOf(pub TeamId);
+/// The memberships of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MembershipsOf(pub UserId, pub Arc<Page>);
+/// The number of memberships of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MembershipCountOf(pub UserId);
+/// The keys of a team.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeysOfTeam(pub TeamId, pub Arc<Page>);
+/// The number of keys of a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeyCountOfTeam(pub TeamId);
+/// The keys of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeysOfUser(pub UserId, pub Arc<Page>);
+/// The number of keys of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeyCountOfUser(pub UserId);
+/// The secrets of a key, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SecretsOf(pub ApiKeyId);
+/// The budgets in force on a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BudgetsOf(pub Scope);
+/// The model aliases of a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AliasesOf(pub TeamId);
+/// Where a user stands, as far as the caller has a part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PlacementOf(pub UserId);
+
+type Loaded<K, V> = Result<HashMap<K, V>, Arc<Error>>;
+
+macro_rules! by_id {
+    ($($id:ty => $model:ty, $load:path;)*) => {$(
+        impl Loader<$id> for Reader {
+            type Value = $model;
+            type Error = Arc<Error>;
+
+            async fn load(&self, keys: &[$id]) -> Loaded<$id, $model> {
+                let rows = $load(self, keys).await.map_err(Arc::new)?;
+                Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+            }
+        }
+    )*};
+}
+
+by_id! {
+    OrganizationId => organization::Model, org::by_ids;
+    TeamId => team::Model, domain::team::by_ids;
+    TeamMembershipId => team_membership::Model, membership::by_ids;
+    UserId => user::Model, domain::user::by_ids;
+    ApiKeyId => api_key::Model, domain::api_key::by_ids;
+    AuditEventId => audit_event::Model, audit::by_ids;
+}
+
+/// Parents by the page that they ask for: aliases of one field may ask for different pages.
+fn by_page<K: Copy>(keys: impl Iterator<Item = (K, Arc<Page>)>) -> HashMap<Arc<Page>, Vec<K>> {
+    let mut pages: HashMap<Arc<Page>, Vec<K>> = HashMap::new();
+    for (key, page) in keys {
+        pages.entry(page).or_default().push(key);
+    }
+    pages
+}
+
+impl Loader<MembersOf> for Reader {
+    type Value = Rows<team_membership::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[MembersOf]) -> Loaded<MembersOf, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, teams) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let groups = membership::of_teams(self, &teams, &page).await.map_err(Arc::new)?;
+            let keyed =
+                groups.into_iter().map(|(team, rows)| (MembersOf(team, Arc::clone(&page)), rows));
+            loaded.extend(keyed);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<MembershipsOf> for Reader {
+    type Value = Rows<team_membership::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[MembershipsOf]) -> Loaded<MembershipsOf, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, users) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let groups = membership::of_users(self, &users, &page).await.map_err(Arc::new)?;
+            let keyed = groups
+                .into_iter()
+                .map(|(user, rows)| (MembershipsOf(user, Arc::clone(&page)), rows));
+            loaded.extend(keyed);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<MemberCountOf> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[MemberCountOf]) -> Loaded<MemberCountOf, u64> {
+        let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = membership::count_of_teams(self, &teams).await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(team, count)| (MemberCountOf(team), count)).collect())
+    }
+}
+
+impl Loader<MembershipCountOf> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[MembershipCountOf]) -> Loaded<MembershipCountOf, u64> {
+        let users: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = membership::count_of_users(self, &users).await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(user, count)| (MembershipCountOf(user), count)).collect())
+    }
+}
+
+impl Loader<KeysOfTeam> for Reader {
+    type Value = Rows<api_key::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeysOfTeam]) -> Loaded<KeysOfTeam, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, teams) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let ids: Vec<_> = teams.iter().map(|team| team.uuid()).collect();
+            let column = api_key::Column::TeamId;
+            let rows = domain::api_key::of_parents(self, column, &ids, &page);
+            let rows = rows.await.map_err(Arc::new)?;
+            for (team, rows) in crate::db::page::group(rows, &page, |row| row.team_id) {
+                if let Some(team) = team {
+                    loaded.insert(KeysOfTeam(team, Arc::clone(&page)), rows);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<KeysOfUser> for Reader {
+    type Value = Rows<api_key::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeysOfUser]) -> Loaded<KeysOfUser, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, users) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let ids: Vec<_> = users.iter().map(|user| user.uuid()).collect();
+            let column = api_key::Column::UserId;
+            let rows = domain::api_key::of_parents(self, column, &ids, &page);
+            let rows = rows.await.map_err(Arc::new)?;
+            for (user, rows) in crate::db::page::group(rows, &page, |row| row.user_id) {
+                if let Some(user) = user {
+                    loaded.insert(KeysOfUser(user, Arc::clone(&page)), rows);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<KeyCountOfTeam> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeyCountOfTeam]) -> Loaded<KeyCountOfTeam, u64> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
+        let column = api_key::Column::TeamId;
+        let counts = domain::api_key::count_of_parents::<TeamId>(self, column, &ids);
+        let counts = counts.await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(team, count)| (KeyCountOfTeam(team), count)).collect())
+    }
+}
+
+impl Loader<KeyCountOfUser> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeyCountOfUser]) -> Loaded<KeyCountOfUser, u64> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
+        let column = api_key::Column::UserId;
+        let counts = domain::api_key::count_of_parents::<UserId>(self, column, &ids);
+        let counts = counts.await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(user, count)| (KeyCountOfUser(user), count)).collect())
+    }
+}
+
+impl Loader<SecretsOf> for Reader {
+    type Value = Vec<api_key_secret::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[SecretsOf]) -> Loaded<SecretsOf, Self::Value> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut loaded: HashMap<SecretsOf, Self::Value> = HashMap::new();
+        for row in domain::api_key::hints(self, &ids).await.map_err(Arc::new)? {
+            loaded.entry(SecretsOf(row.api_key_id)).or_default().push(row);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<BudgetsOf> for Reader {
+    type Value = Vec<InForce>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[BudgetsOf]) -> Loaded<BudgetsOf, Self::Value> {
+        let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut loaded: HashMap<BudgetsOf, Self::Value> = HashMap::new();
+        for row in budget::in_force(self, &scopes).await.map_err(Arc::new)? {
+            let scope = Scope { kind: row.assignment.scope_kind, id: row.assignment.scope_id };
+            loaded.entry(BudgetsOf(scope)).or_default().push(row);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<AliasesOf> for Reader {
+    type Value = Vec<model_alias::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[AliasesOf]) -> Loaded<AliasesOf, Self::Value> {
+        let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut loaded: HashMap<AliasesOf, Self::Value> = HashMap::new();
+        for row in alias::of_teams(self, &teams).await.map_err(Arc::new)? {
+            loaded.entry(AliasesOf(TeamId::from_uuid(row.scope_id))).or_default().push(row);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<PlacementOf> for Reader {
+    type Value = Placement;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[PlacementOf]) -> Loaded<PlacementOf, Placement> {
+        let users: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let places = domain::user::placements(self, &users).await.map_err(Arc::new)?;
+        Ok(places.into_iter().map(|(user, place)| (PlacementOf(user), place)).collect())
+    }
+}

@@ -1,0 +1,114 @@
+//! Objects by their ids alone, after the Relay specification.
+
+use async_graphql::{Context, ID, Interface, Object};
+use entity::id::{
+    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
+};
+use uuid::Uuid;
+
+use super::access::requires;
+use super::api_key::ApiKey;
+use super::audit_event::AuditEvent;
+use super::budget::Budget;
+use super::context::ContextExt;
+use super::error::ApiResult;
+use super::organization::Organization;
+use super::team::{Team, TeamMembership};
+use super::user::User;
+use crate::authz::{Permission, Reference};
+use crate::domain::field::Faults;
+
+/// An object with an id that is unique on the whole platform.
+#[derive(Clone, Debug, Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "The object's id."))]
+pub enum Node {
+    /// A key.
+    ApiKey(ApiKey),
+    /// An audit event.
+    AuditEvent(AuditEvent),
+    /// A budget.
+    Budget(Budget),
+    /// An organization.
+    Organization(Organization),
+    /// A team.
+    Team(Team),
+    /// A membership in a team.
+    TeamMembership(TeamMembership),
+    /// A user.
+    User(User),
+}
+
+/// Reads objects by their ids alone.
+#[derive(Default)]
+pub struct NodeQuery;
+
+/// Reads objects by their ids alone.
+#[Object]
+impl NodeQuery {
+    /// The object with an id. Null when there is none, or you may not see it.
+    #[graphql(directive = requires::apply(Permission::ViewerRead))]
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The object's id; external ids are not taken here.")] id: ID,
+    ) -> Option<ApiResult<Node>> {
+        match find(ctx, &id).await {
+            Ok(found) => found.map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The objects with these ids, in their order; null in the place of one that does not exist or
+    /// that you may not see.
+    #[graphql(directive = requires::apply(Permission::ViewerRead))]
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The objects' ids; 1 to 100.")] ids: Vec<ID>,
+    ) -> Option<ApiResult<Vec<Option<ApiResult<Node>>>>> {
+        let mut faults = Faults::default();
+        faults.ids("ids", ids.len());
+        if let Err(error) = faults.finish() {
+            return Some(Err(error.into()));
+        }
+        let found = futures_util::future::join_all(ids.iter().map(|id| find(ctx, id))).await;
+        Some(Ok(found.into_iter().map(Result::transpose).collect()))
+    }
+}
+
+/// Finds by the prefix of the id; every branch reads as the caller.
+async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
+    let Some((prefix, uuid)) = split(id) else { return Ok(None) };
+    let loader = ctx.loader();
+    fn typed<T: Id>(uuid: Uuid) -> T {
+        T::from_uuid(uuid)
+    }
+    Ok(match prefix {
+        ApiKeyId::PREFIX => {
+            loader.load_one(typed::<ApiKeyId>(uuid)).await?.map(|row| Node::ApiKey(row.into()))
+        }
+        AuditEventId::PREFIX => loader
+            .load_one(typed::<AuditEventId>(uuid))
+            .await?
+            .map(|row| Node::AuditEvent(row.into())),
+        BudgetId::PREFIX => {
+            let found = crate::domain::budget::find(ctx.reader(), &Reference::parse(id)).await?;
+            found.map(|row| Node::Budget(row.into()))
+        }
+        OrganizationId::PREFIX => loader
+            .load_one(typed::<OrganizationId>(uuid))
+            .await?
+            .map(|row| Node::Organization(row.into())),
+        TeamId::PREFIX => {
+            loader.load_one(typed::<TeamId>(uuid)).await?.map(|row| Node::Team(row.into()))
+        }
+        TeamMembershipId::PREFIX => loader
+            .load_one(typed::<TeamMembershipId>(uuid))
+            .await?
+            .map(|row| Node::TeamMembership(row.into())),
+        UserId::PREFIX => {
+            loader.load_one(typed::<UserId>(uuid)).await?.map(|row| Node::User(row.into()))
+        }
+        _ => None,
+    })
+}

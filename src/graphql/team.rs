@@ -1,0 +1,14 @@
+//! Teams in the API.
+
+pub mod member;
+pub mod mutation;
+pub mod object;
+pub mod query;
+
+pub use member::TeamMembership;
+pub(super) use member::{TeamMemberInput, UserRefInput};
+pub use mutation::TeamMutation;
+pub(super) use mutation::count;
+pub use object::Team;
+pub use query::TeamQuery;
+pub(super) use query::{check_search, user_id};

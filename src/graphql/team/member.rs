@@ -1,0 +1,153 @@
+//! The object `TeamMembership`, and how inputs name members.
+
+use async_graphql::{Context, ID, InputObject, Object, OneofObject};
+use chrono::{DateTime, Utc};
+use entity::role::TeamRole as Role;
+use entity::team_membership;
+
+use super::Team;
+use crate::authz::{Permission, Placement, Reference, policy};
+use crate::domain::membership;
+use crate::domain::scope::Scope;
+use crate::domain::user::UserReference;
+use crate::graphql::budget::{BudgetAssignment, ScopeBudgetInput, entries};
+use crate::graphql::context::ContextExt;
+use crate::graphql::error::{ApiError, ApiResult};
+use crate::graphql::loader::BudgetsOf;
+use crate::graphql::user::User;
+use crate::graphql::value::{ModelAccess, ModelAccessInput, TeamRole};
+
+/// One user in one team.
+#[derive(Clone, Debug)]
+pub struct TeamMembership(pub(crate) team_membership::Model);
+
+impl From<team_membership::Model> for TeamMembership {
+    fn from(row: team_membership::Model) -> Self {
+        Self(row)
+    }
+}
+
+/// One user in one team.
+#[Object]
+impl TeamMembership {
+    /// The membership's id, `member_` and 32 hexadecimal digits.
+    pub(crate) async fn id(&self) -> ID {
+        ID(self.0.id.to_string())
+    }
+
+    /// The team.
+    async fn team(&self, ctx: &Context<'_>) -> Option<ApiResult<Team>> {
+        match ctx.loader().load_one(self.0.team_id).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// The user.
+    async fn user(&self, ctx: &Context<'_>) -> Option<ApiResult<User>> {
+        match ctx.loader().load_one(self.0.user_id).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// What the user is in the team.
+    async fn role(&self) -> TeamRole {
+        self.0.role.into()
+    }
+
+    /// Which models the member may call, of those that the team allows.
+    async fn model_access(&self) -> ModelAccess {
+        self.0.model_access.clone().into()
+    }
+
+    /// The budgets in force on the member; all must pass; at most 20. Null when you may not read
+    /// them: they are for the member, the team's admins and those above.
+    async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        let loader = ctx.loader();
+        let team = match loader.load_one(self.0.team_id).await {
+            Ok(team) => team?,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let place = Placement::team(team.organization_id, team.id).owned_by(Some(self.0.user_id));
+        if !policy::allows(ctx.session().actor(), Permission::BudgetRead, &place) {
+            return None;
+        }
+        let rows = loader.load_one(BudgetsOf(Scope::membership(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// When the user became a member.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who added the member: the id of a user or key, or `bootstrap`.
+    async fn created_by(&self) -> &str {
+        &self.0.created_by
+    }
+
+    /// When the membership was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// Who changed it last.
+    async fn updated_by(&self) -> &str {
+        &self.0.updated_by
+    }
+}
+
+/// A user, named in one of two ways.
+#[derive(Clone, Debug, OneofObject)]
+#[graphql(name = "UserRefInput")]
+pub enum UserRefInput {
+    /// By id or external id.
+    Id(ID),
+    /// By e-mail address, whatever its case.
+    Email(String),
+}
+
+impl From<UserRefInput> for UserReference {
+    fn from(input: UserRefInput) -> Self {
+        match input {
+            UserRefInput::Id(id) => Self::Id(Reference::parse(&id)),
+            UserRefInput::Email(email) => Self::Email(email),
+        }
+    }
+}
+
+/// A member to be added to a team.
+#[derive(Clone, Debug, InputObject)]
+pub struct TeamMemberInput {
+    /// The user. An e-mail address that nobody has yet makes a pending user.
+    pub user: UserRefInput,
+    /// What the user is to be; a plain member by default. Making admins needs the permission
+    /// `TEAM_MEMBER_ROLE_UPDATE`.
+    #[graphql(default_with = "TeamRole::Member")]
+    pub role: TeamRole,
+    /// Which models the member may call; all that the team allows by default.
+    pub model_access: Option<ModelAccessInput>,
+    /// Budgets of the member, at most 20.
+    #[graphql(default)]
+    pub budgets: Vec<ScopeBudgetInput>,
+}
+
+impl From<TeamMemberInput> for membership::Add {
+    fn from(input: TeamMemberInput) -> Self {
+        Self {
+            user: input.user.into(),
+            role: Role::from(input.role),
+            model_access: input.model_access.map(Into::into),
+            budgets: entries(input.budgets),
+        }
+    }
+}

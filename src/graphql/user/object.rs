@@ -1,0 +1,214 @@
+//! The object `User`.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, TypeName};
+use chrono::{DateTime, Utc};
+use entity::id::Id;
+use entity::user;
+use serde_json::Value;
+
+use crate::authz::{Permission, Placement, policy};
+use crate::db::{Page, PageRequest, page::Rows};
+use crate::domain::scope::Scope;
+use crate::graphql::api_key::ApiKey;
+use crate::graphql::budget::BudgetAssignment;
+use crate::graphql::connection::{self, Connection, OrderInput};
+use crate::graphql::context::ContextExt;
+use crate::graphql::error::{ApiError, ApiResult};
+use crate::graphql::loader::{
+    BudgetsOf, KeyCountOfUser, KeysOfUser, MembershipCountOf, MembershipsOf, PlacementOf,
+};
+use crate::graphql::team::TeamMembership;
+use crate::graphql::value::{BlockLevel, ModelAccess, PlatformRole};
+
+/// A person behind keys and memberships.
+#[derive(Clone, Debug)]
+pub struct User(pub(crate) user::Model);
+
+impl From<user::Model> for User {
+    fn from(row: user::Model) -> Self {
+        Self(row)
+    }
+}
+
+impl TypeName for User {
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        "User".into()
+    }
+}
+
+impl User {
+    /// Whether the caller may read what concerns the person.
+    async fn shows_details(&self, ctx: &Context<'_>) -> ApiResult<bool> {
+        let actor = ctx.session().actor();
+        let itself = Placement::platform().owned_by(Some(self.0.id));
+        if policy::allows(actor, Permission::UserDetailRead, &itself) {
+            return Ok(true);
+        }
+        let place = ctx.loader().load_one(PlacementOf(self.0.id)).await?.unwrap_or_default();
+        Ok(policy::allows(actor, Permission::UserDetailRead, &place))
+    }
+}
+
+/// A person behind keys and memberships.
+#[Object]
+impl User {
+    /// The user's id, `user_` and 32 hexadecimal digits.
+    pub(crate) async fn id(&self) -> ID {
+        ID(self.0.id.to_string())
+    }
+
+    /// The id that the platform chose; unique among users. Null when none was chosen.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// The e-mail address. Null when it is unknown, or you may not read it: it is for the user, for
+    /// admins of its teams and for those above.
+    async fn email(&self, ctx: &Context<'_>) -> Option<ApiResult<&str>> {
+        match self.shows_details(ctx).await {
+            Ok(true) => self.0.email.as_deref().map(Ok),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The display name; null while the user is known by an address only.
+    async fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Whether the user is known by an e-mail address only: somebody invited it, and it has not
+    /// come yet.
+    async fn is_pending(&self) -> bool {
+        self.0.name.is_none() && self.0.external_id.is_none()
+    }
+
+    /// What the user may do on the platform.
+    async fn platform_role(&self) -> PlatformRole {
+        self.0.platform_role.into()
+    }
+
+    /// Which models the user's personal keys may call.
+    async fn model_access(&self) -> ModelAccess {
+        self.0.model_access.clone().into()
+    }
+
+    /// Whether every key of the user is refused.
+    async fn is_blocked(&self) -> bool {
+        self.0.blocked_by.is_some()
+    }
+
+    /// Who blocked the user; null when it is not blocked.
+    async fn blocked_by(&self) -> Option<BlockLevel> {
+        self.0.blocked_by.map(Into::into)
+    }
+
+    /// Free data. Null when you may not read it: it is for the user, for admins of its teams and
+    /// for those above.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<ApiResult<&Value>> {
+        match self.shows_details(ctx).await {
+            Ok(true) => Some(Ok(&self.0.metadata)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// The budgets in force on the user; all must pass; at most 20. Null when you may not read
+    /// them: they are for the user and those who run the platform.
+    async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        let place = Placement::platform().owned_by(Some(self.0.id));
+        if !policy::allows(ctx.session().actor(), Permission::BudgetRead, &place) {
+            return None;
+        }
+        let rows = ctx.loader().load_one(BudgetsOf(Scope::user(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// The user's memberships in teams that you may see, oldest first.
+    async fn team_memberships(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+    ) -> Option<ApiResult<Connection<TeamMembership>>> {
+        let request = connection::request(first, after, last, before);
+        Some(self.memberships_page(ctx, &request).await)
+    }
+
+    /// The user's keys that you may see, by name. Their secrets are not shown.
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+        #[graphql(desc = "By name, ascending, unless you say otherwise.")] order_by: Option<
+            OrderInput,
+        >,
+    ) -> Option<ApiResult<Connection<ApiKey>>> {
+        let request = connection::request(first, after, last, before);
+        Some(self.keys_page(ctx, &request, order_by).await)
+    }
+
+    /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// When the user was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who made it: the id of a user or key, or `bootstrap`.
+    async fn created_by(&self) -> &str {
+        &self.0.created_by
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// Who changed it last.
+    async fn updated_by(&self) -> &str {
+        &self.0.updated_by
+    }
+}
+
+impl User {
+    async fn memberships_page(
+        &self,
+        ctx: &Context<'_>,
+        request: &PageRequest,
+    ) -> ApiResult<Connection<TeamMembership>> {
+        let page = Arc::new(Page::new(request, connection::OLDEST_FIRST, &"memberships")?);
+        let rows = ctx.loader().load_one(MembershipsOf(self.0.id, Arc::clone(&page))).await?;
+        let rows = rows.unwrap_or_else(Rows::empty);
+        let count = connection::counted(ctx.loader(), MembershipCountOf(self.0.id));
+        Ok(Connection::new(&page, rows, |row| (String::new(), row.id.uuid()), count))
+    }
+
+    async fn keys_page(
+        &self,
+        ctx: &Context<'_>,
+        request: &PageRequest,
+        order: Option<OrderInput>,
+    ) -> ApiResult<Connection<ApiKey>> {
+        let page = Arc::new(Page::new(request, connection::by_name(order), &"keys")?);
+        let rows = ctx.loader().load_one(KeysOfUser(self.0.id, Arc::clone(&page))).await?;
+        let rows = rows.unwrap_or_else(Rows::empty);
+        let count = connection::counted(ctx.loader(), KeyCountOfUser(self.0.id));
+        Ok(Connection::new(&page, rows, |row| (row.search_text.clone(), row.id.uuid()), count))
+    }
+}
