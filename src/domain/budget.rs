@@ -209,7 +209,7 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
 /// All assignments with their budgets, for checks that hold whoever asks.
 #[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
 pub(crate) fn assignments_of_all() -> SelectTwo<budget_assignment::Entity, budget::Entity> {
-    budget_assignment::Entity::find().find_also_related(budget::Entity)
+    budget_assignment::Entity::find().inner_join(budget::Entity).select_also(budget::Entity)
 }
 
 fn filtered(select: Select<budget::Entity>, filter: &Filter) -> Select<budget::Entity> {

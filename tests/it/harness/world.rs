@@ -1,0 +1,192 @@
+//! Two organizations, three teams, and one person for every role.
+//!
+//! Organization A has the teams A1 and A2, organization B has B1. The people are named after what
+//! they are, and all but the first stand in A and A1.
+
+use std::collections::BTreeMap;
+
+use entity::id::{Id, OrganizationId, UserId};
+use entity::role::OrganizationRole;
+use entity::value::ModelAccess;
+use entity::{organization, organization_membership};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client::text;
+use super::{Client, TestApp, noon};
+
+/// The personas, in the order of the access matrix.
+pub(crate) const PERSONAS: &[&str] = &[
+    "anonymous",
+    "gateway",
+    "service",
+    "outsider",
+    "viewer",
+    "member",
+    "team_admin",
+    "other_team_admin",
+    "organization_admin",
+    "platform_viewer",
+    "platform_admin",
+];
+
+/// The rows and the people.
+pub(crate) struct World {
+    pub(crate) a: String,
+    pub(crate) b: String,
+    pub(crate) a1: String,
+    pub(crate) a2: String,
+    pub(crate) b1: String,
+    pub(crate) users: BTreeMap<&'static str, String>,
+    pub(crate) keys: BTreeMap<&'static str, String>,
+    people: BTreeMap<&'static str, Client>,
+}
+
+/// Makes an organization. Organizations have no mutation of their own yet.
+pub(crate) async fn organization(app: &TestApp, number: u128, name: &str) -> String {
+    let id = OrganizationId::from_uuid(Uuid::from_u128(number));
+    let row = organization::Model {
+        id,
+        external_id: Some(name.to_lowercase()),
+        name: name.to_owned(),
+        search_text: name.to_lowercase(),
+        metadata: json!({}),
+        model_access: ModelAccess::default(),
+        version: 1,
+        created_at: noon(),
+        created_by: "test".to_owned(),
+        updated_at: noon(),
+        updated_by: "test".to_owned(),
+    };
+    insert(app, row).await;
+    id.to_string()
+}
+
+/// Makes a user a member of an organization.
+pub(crate) async fn join_organization(
+    app: &TestApp,
+    organization: &str,
+    user: &str,
+    role: OrganizationRole,
+) {
+    let organization_id: OrganizationId = organization.parse().unwrap();
+    let user_id: UserId = user.parse().unwrap();
+    let row = organization_membership::Model {
+        id: app.clock.id(),
+        organization_id,
+        user_id,
+        role,
+        version: 1,
+        created_at: noon(),
+        created_by: "test".to_owned(),
+        updated_at: noon(),
+        updated_by: "test".to_owned(),
+    };
+    insert(app, row).await;
+}
+
+/// Inserts a row past the API.
+pub(crate) async fn insert<M>(app: &TestApp, row: M)
+where
+    M: sea_orm::ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+    M::Entity: EntityTrait<Model = M>,
+    <M::Entity as EntityTrait>::ActiveModel: sea_orm::ActiveModelBehavior + Send,
+{
+    let database = app.database().await;
+    let row = row.into_active_model().reset_all();
+    <M::Entity as EntityTrait>::insert(row).exec_without_returning(&database).await.unwrap();
+}
+
+impl World {
+    /// Makes the world.
+    pub(crate) async fn new(app: &TestApp) -> Self {
+        let admin = app.admin();
+        let a = organization(app, 0xa, "Alpha").await;
+        let b = organization(app, 0xb, "Beta").await;
+        let mut users = BTreeMap::new();
+        let mut people = BTreeMap::new();
+        let mut keys = BTreeMap::new();
+        for (name, role) in [
+            ("outsider", "USER"),
+            ("viewer", "USER_VIEWER"),
+            ("member", "USER"),
+            ("team_admin", "USER"),
+            ("other_team_admin", "USER"),
+            ("organization_admin", "USER"),
+            ("platform_viewer", "VIEWER"),
+            ("platform_admin", "ADMIN"),
+        ] {
+            users.insert(name, user(&admin, name, role).await);
+        }
+        join_organization(app, &a, &users["organization_admin"], OrganizationRole::Admin).await;
+        let a1 = team(
+            &admin,
+            "A1",
+            &a,
+            &[
+                (&users["team_admin"], "ADMIN"),
+                (&users["member"], "MEMBER"),
+                (&users["viewer"], "MEMBER"),
+            ],
+        )
+        .await;
+        let a2 = team(&admin, "A2", &a, &[]).await;
+        let b1 = team(&admin, "B1", &b, &[(&users["other_team_admin"], "ADMIN")]).await;
+        for (name, id) in &users {
+            let input = json!({ "userId": id, "name": format!("{name} key") });
+            let (key, secret) = api_key(&admin, input).await;
+            people.insert(*name, app.with_key(Some(&secret)));
+            keys.insert(*name, key);
+        }
+        for (name, input) in [
+            ("service", json!({ "kind": "SERVICE", "teamId": a1, "name": "service key" })),
+            ("gateway", json!({ "kind": "GATEWAY", "name": "gateway key" })),
+        ] {
+            let (key, secret) = api_key(&admin, input).await;
+            people.insert(name, app.with_key(Some(&secret)));
+            keys.insert(name, key);
+        }
+        people.insert("anonymous", app.with_key(None));
+        Self { a, b, a1, a2, b1, users, keys, people }
+    }
+
+    /// One of the people.
+    #[track_caller]
+    pub(crate) fn person(&self, name: &str) -> &Client {
+        &self.people[name]
+    }
+}
+
+/// Makes a user, and returns its id.
+pub(crate) async fn user(admin: &Client, name: &str, role: &str) -> String {
+    let query = "mutation($input: UserCreateInput!) { userCreate(input: $input) { user { id } } }";
+    let email = format!("{name}@example.com");
+    let input = json!({ "name": name, "email": email, "platformRole": role });
+    let data = admin.run_with(query, json!({ "input": input })).await.data();
+    text(&data, "/userCreate/user/id")
+}
+
+/// Makes a team with members, and returns its id.
+pub(crate) async fn team(
+    admin: &Client,
+    name: &str,
+    organization: &str,
+    members: &[(&String, &str)],
+) -> String {
+    let query = "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { team { id } } }";
+    let member = |(id, role): &(&String, &str)| json!({ "user": { "id": id }, "role": role });
+    let members: Vec<Value> = members.iter().map(member).collect();
+    let input = json!({ "name": name, "organizationId": organization, "members": members });
+    let data = admin.run_with(query, json!({ "input": input })).await.data();
+    text(&data, "/teamCreate/team/id")
+}
+
+/// Makes a key, and returns its id and secret.
+pub(crate) async fn api_key(admin: &Client, input: Value) -> (String, String) {
+    let query = "mutation($input: ApiKeyCreateInput!) {
+        apiKeyCreate(input: $input) { apiKey { id } secret }
+    }";
+    let data = admin.run_with(query, json!({ "input": input })).await.data();
+    (text(&data, "/apiKeyCreate/apiKey/id"), text(&data, "/apiKeyCreate/secret"))
+}
