@@ -261,10 +261,12 @@ async fn migrate(config: &Config, command: &Migrate) -> Result<ExitCode, Failure
 async fn status(database: &Database) -> Result<(), OpenError> {
     let migrations = database.migrations().await?;
     let pending = migrations.iter().filter(|(_, applied)| !applied).count();
-    let lines: String = migrations
-        .iter()
-        .map(|(name, applied)| format!("{} {name}\n", if *applied { "applied" } else { "pending" }))
-        .collect();
+    let mut lines = String::new();
+    for (name, applied) in &migrations {
+        lines.push_str(if *applied { "applied " } else { "pending " });
+        lines.push_str(name);
+        lines.push('\n');
+    }
     // A closed pipe is no reason to change the answer.
     let _ = std::io::stdout().write_all(lines.as_bytes());
     if pending == 0 { Ok(()) } else { Err(OpenError::Pending(pending)) }

@@ -76,6 +76,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(headers)
             .expose_headers([graphql::REQUEST_ID])
-            .max_age(std::time::Duration::from_secs(600)),
+            .max_age(std::time::Duration::from_mins(10)),
     )
 }

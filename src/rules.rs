@@ -18,7 +18,7 @@ impl Default for Rules {
         Self {
             self_serve_teams: false,
             metadata_bytes: 16_384,
-            max_rotation_grace: Duration::from_secs(7 * 86_400),
+            max_rotation_grace: Duration::from_hours(168),
         }
     }
 }

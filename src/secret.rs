@@ -121,6 +121,9 @@ impl Pepper {
     }
 
     /// The HMAC-SHA256 of a text under the pepper.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
     pub fn mac(&self, text: &[u8]) -> [u8; 32] {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");

@@ -18,7 +18,7 @@ pub struct Model {
     pub api_key_id: ApiKeyId,
     /// The keyed digest of the secret.
     #[serde(skip)]
-    #[sea_orm(column_type = "VarBinary(StringLen::None)", unique)]
+    #[sea_orm(column_type = "VarBinary(StringLen::N(32))", unique)]
     pub digest: Digest,
     /// Which pepper keyed the digest.
     pub pepper_id: i32,

@@ -346,8 +346,8 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
                 && was.time_zone == is.time_zone
                 && was.model_pattern == is.model_pattern
                 && tighter(
-                    was.max_spend.map(|usd| usd.nanos()),
-                    is.max_spend.map(|usd| usd.nanos()),
+                    was.max_spend.map(entity::value::Usd::nanos),
+                    is.max_spend.map(entity::value::Usd::nanos),
                 )
                 && tighter(was.requests_per_minute, is.requests_per_minute)
                 && tighter(was.tokens_per_minute, is.tokens_per_minute)

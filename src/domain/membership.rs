@@ -196,15 +196,15 @@ pub(crate) async fn of_user_in_team(
 }
 
 /// Whether a list of members to be added names the caller.
-pub(crate) async fn lists(tx: &Tx, members: &[Add]) -> Result<bool> {
-    let Some(own) = tx.actor().user() else { return Ok(true) };
-    Ok(members.iter().any(|member| match &member.user {
+pub(crate) fn lists(tx: &Tx, members: &[Add]) -> bool {
+    let Some(own) = tx.actor().user() else { return true };
+    members.iter().any(|member| match &member.user {
         UserReference::Id(reference) => {
             reference.id::<UserId>() == Some(own.id)
                 || (own.external_id.is_some() && reference.external() == own.external_id.as_deref())
         }
         UserReference::Email(email) => own.email_key.as_deref() == Some(&email.to_lowercase()),
-    }))
+    })
 }
 
 /// What adding members made.

@@ -309,8 +309,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     let mut members = input.members;
     if let Some(user) = tx.actor().user_id() {
         let reference = Reference::to(user);
-        let listed = membership::lists(tx, &members).await?;
-        if !listed {
+        if !membership::lists(tx, &members) {
             members.push(membership::Add::new(reference, TeamRole::Admin));
         }
     }

@@ -336,13 +336,14 @@ pub(crate) async fn resolve_or_invite(
             UserReference::Email(email) => {
                 let key = email.to_lowercase();
                 let all = known.iter().chain(&invited);
-                match all.into_iter().find(|user| user.email_key.as_deref() == Some(&key)) {
-                    Some(user) => user.clone(),
-                    None => {
-                        let user = pending(tx, email);
-                        invited.push(user.clone());
-                        user
-                    }
+                if let Some(user) =
+                    all.into_iter().find(|user| user.email_key.as_deref() == Some(&key))
+                {
+                    user.clone()
+                } else {
+                    let user = pending(tx, email);
+                    invited.push(user.clone());
+                    user
                 }
             }
         };
@@ -407,7 +408,7 @@ fn pending(tx: &Tx, email: &str) -> user::Model {
 }
 
 /// Makes a user. Organization admins make users of their organization, with the roles USER and
-/// USER_VIEWER, without limits and external ids, which are the platform's to give.
+/// `USER_VIEWER`, without limits and external ids, which are the platform's to give.
 ///
 /// # Errors
 /// Faults in the input; a taken address or external id.

@@ -23,7 +23,7 @@ pub trait ContextExt {
 #[expect(clippy::expect_used, reason = "the engine puts both into every request")]
 impl ContextExt for Context<'_> {
     fn session(&self) -> &Session {
-        self.data::<Session>().ok().expect("the engine puts a session into every request")
+        self.data::<Session>().expect("the engine puts a session into every request")
     }
 
     fn reader(&self) -> &Reader {
@@ -32,7 +32,7 @@ impl ContextExt for Context<'_> {
 
     fn loader(&self) -> &Arc<DataLoader<Reader>> {
         let loader = self.data::<Arc<DataLoader<Reader>>>();
-        loader.ok().expect("the engine puts loaders into every request")
+        loader.expect("the engine puts loaders into every request")
     }
 }
 

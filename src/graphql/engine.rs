@@ -175,7 +175,7 @@ impl Engine {
             return Answer::Executed(Box::new(response));
         }
         Answer::Executed(Box::new(
-            self.execute(session, &document, &request.operation_name, variables).await,
+            self.execute(session, &document, request.operation_name.as_deref(), variables).await,
         ))
     }
 
@@ -281,7 +281,7 @@ impl Engine {
         &self,
         session: Session,
         document: &Document,
-        operation_name: &Option<String>,
+        operation_name: Option<&str>,
         variables: JsonMap,
     ) -> Response {
         let variables = serde_json::to_value(variables).unwrap_or_default();

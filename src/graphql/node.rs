@@ -4,7 +4,6 @@ use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
     ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
 };
-use uuid::Uuid;
 
 use super::access::requires;
 use super::api_key::ApiKey;
@@ -80,15 +79,12 @@ impl NodeQuery {
 async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
     let Some((prefix, uuid)) = split(id) else { return Ok(None) };
     let loader = ctx.loader();
-    fn typed<T: Id>(uuid: Uuid) -> T {
-        T::from_uuid(uuid)
-    }
     Ok(match prefix {
         ApiKeyId::PREFIX => {
-            loader.load_one(typed::<ApiKeyId>(uuid)).await?.map(|row| Node::ApiKey(row.into()))
+            loader.load_one(ApiKeyId::from_uuid(uuid)).await?.map(|row| Node::ApiKey(row.into()))
         }
         AuditEventId::PREFIX => loader
-            .load_one(typed::<AuditEventId>(uuid))
+            .load_one(AuditEventId::from_uuid(uuid))
             .await?
             .map(|row| Node::AuditEvent(row.into())),
         BudgetId::PREFIX => {
@@ -96,18 +92,18 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             found.map(|row| Node::Budget(row.into()))
         }
         OrganizationId::PREFIX => loader
-            .load_one(typed::<OrganizationId>(uuid))
+            .load_one(OrganizationId::from_uuid(uuid))
             .await?
             .map(|row| Node::Organization(row.into())),
         TeamId::PREFIX => {
-            loader.load_one(typed::<TeamId>(uuid)).await?.map(|row| Node::Team(row.into()))
+            loader.load_one(TeamId::from_uuid(uuid)).await?.map(|row| Node::Team(row.into()))
         }
         TeamMembershipId::PREFIX => loader
-            .load_one(typed::<TeamMembershipId>(uuid))
+            .load_one(TeamMembershipId::from_uuid(uuid))
             .await?
             .map(|row| Node::TeamMembership(row.into())),
         UserId::PREFIX => {
-            loader.load_one(typed::<UserId>(uuid)).await?.map(|row| Node::User(row.into()))
+            loader.load_one(UserId::from_uuid(uuid)).await?.map(|row| Node::User(row.into()))
         }
         _ => None,
     })

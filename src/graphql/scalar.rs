@@ -8,6 +8,8 @@ use entity::value::Usd as Amount;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usd(pub Amount);
 
+/// An amount of US dollars as a decimal string such as `"12.5"`, with at most 9 digits after the
+/// point; exact, never a floating-point number. At most 9223372036.854775807.
 #[Scalar(name = "Usd", specified_by_url = "https://en.wikipedia.org/wiki/Decimal")]
 impl ScalarType for Usd {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -30,6 +32,8 @@ impl ScalarType for Usd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duration(pub String);
 
+/// A length of time: an ISO 8601 duration such as `"P30D"` or `"PT1H"`, or a number with a unit
+/// such as `"30d"`, `"12h"`, `"15m"`, `"90s"`, `"2w"` or `"1mo"`.
 #[Scalar(name = "Duration", specified_by_url = "https://en.wikipedia.org/wiki/ISO_8601#Durations")]
 impl ScalarType for Duration {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -49,6 +53,8 @@ impl ScalarType for Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BigInt(pub i64);
 
+/// A whole number beyond 32 bits, as a decimal string; numbers are accepted too. At most
+/// 9223372036854775807.
 #[Scalar(name = "BigInt", specified_by_url = "https://en.wikipedia.org/wiki/Integer")]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -61,13 +61,12 @@ pub(super) async fn handle(
     let method = request.method().clone();
     let answer =
         AssertUnwindSafe(answer(&app, peer, request, &id, &statements, &mut line)).catch_unwind();
-    let mut response = match answer.await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::error!(request_id = id, "a request panicked");
-            let error = fault(ErrorCode::InternalServerError, "internal error");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, error, &id)
-        }
+    let mut response = if let Ok(response) = answer.await {
+        response
+    } else {
+        tracing::error!(request_id = id, "a request panicked");
+        let error = fault(ErrorCode::InternalServerError, "internal error");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, error, &id)
     };
     let status = response.status();
     let headers = response.headers_mut();
@@ -116,12 +115,11 @@ async fn answer(
         Ok(claim) => claim,
         Err(error) => return refused(&error, id, line),
     };
-    let form = match response_type(&head.headers) {
-        Some(form) => form,
-        None => {
-            let message = "accept application/graphql-response+json or application/json";
-            return bad(StatusCode::NOT_ACCEPTABLE, message, id, line);
-        }
+    let form = if let Some(form) = response_type(&head.headers) {
+        form
+    } else {
+        let message = "accept application/graphql-response+json or application/json";
+        return bad(StatusCode::NOT_ACCEPTABLE, message, id, line);
     };
     let request = match read(app, &head.method, &head.uri, &head.headers, body).await {
         Ok(request) => request,

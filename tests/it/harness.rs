@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod postgres;
+pub(crate) mod snapshot;
 pub(crate) mod world;
 
 use std::net::SocketAddr;

@@ -1,5 +1,12 @@
 //! Behaviour, through the front door, on SQLite and on PostgreSQL; and walks over the schema, the
 //! policy, the source tree and the migrations.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
+
+mod access;
 mod harness;
+mod migrations;
+mod schema;
 mod smoke;
+mod statements;

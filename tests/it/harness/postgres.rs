@@ -32,7 +32,7 @@ const SUPERUSER: &str = "tollkeep";
 const PORT_ATTEMPTS: usize = 5;
 
 /// How long `initdb` may take: about one second on an idle machine, more on a busy one.
-const INITDB_LIMIT: Duration = Duration::from_secs(60);
+const INITDB_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long the server may take until it accepts connections.
 const READY_LIMIT: Duration = Duration::from_secs(30);
