@@ -166,7 +166,7 @@ impl Event {
     }
 
     /// Somebody was refused. The operation and the permission stand in the after-image.
-    pub fn denied(permission: Permission, operation: Option<&str>) -> Self {
+    pub fn denied(permission: Permission, operation: &str) -> Self {
         Self {
             action: AuditAction::AccessDenied,
             subject: Subject {

@@ -170,8 +170,13 @@ struct CannotListen {
     source: std::io::Error,
 }
 
+/// Makes the data folder, for its owner alone.
 fn make_folder(config: &Config) -> Result<(), Failure> {
-    fs::create_dir_all(&config.data_dir)?;
+    let mut folder = fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(&config.data_dir)?;
     Ok(())
 }
 

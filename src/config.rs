@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::auth::Auth;
 pub use self::database::{Database, Engine};
 pub use self::faults::{ConfigError, Fault};
-pub use self::http::{Http, Playground, StatusProfile, Switch};
+pub use self::http::{Http, StatusProfile, Switch};
 pub use self::limits::Limits;
 pub use self::network::Network;
 pub use self::secret::SecretText;

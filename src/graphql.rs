@@ -4,6 +4,7 @@ pub mod access;
 pub mod api_key;
 pub mod audit_event;
 pub mod budget;
+mod coercion;
 pub mod connection;
 pub mod context;
 pub mod engine;

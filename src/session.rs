@@ -68,7 +68,7 @@ impl Session {
         self.statements.get()
     }
 
-    /// Runs one write: a transaction that commits rows, audit events and change log together.
+    /// Runs one write, of the operation named: a transaction that commits rows, audit events and change log together.
     ///
     /// A transient error of the database (serialization, deadlock, busy) makes it run again, at
     /// most five times, after a wait with jitter. A denial is rolled back and then recorded in a
@@ -76,7 +76,12 @@ impl Session {
     ///
     /// # Errors
     /// What `work` returns, and what the commit meets.
-    pub async fn write<I: Clone, T>(&self, input: I, work: Work<I, T>) -> Result<T> {
+    pub async fn write<I: Clone, T>(
+        &self,
+        operation: &str,
+        input: I,
+        work: Work<I, T>,
+    ) -> Result<T> {
         let mut attempt = 0;
         let outcome = loop {
             match self.attempt(input.clone(), work).await {
@@ -88,7 +93,7 @@ impl Session {
             }
         };
         if let Err(Error::Forbidden { permission }) = &outcome {
-            self.record_denial(*permission, None).await?;
+            self.record_denial(*permission, operation).await?;
         }
         outcome
     }
@@ -97,11 +102,7 @@ impl Session {
     ///
     /// # Errors
     /// When the database does not take it: a denial that cannot be recorded is not given.
-    pub async fn record_denial(
-        &self,
-        permission: Permission,
-        operation: Option<&str>,
-    ) -> Result<()> {
+    pub async fn record_denial(&self, permission: Permission, operation: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.record(Event::denied(permission, operation));
         tx.commit().await

@@ -53,9 +53,6 @@ pub struct Auth {
     /// visible ASCII characters, and drawn at random: `openssl rand -hex 32`.
     #[serde(with = "secret::setting")]
     pub admin_key: Option<SecretText>,
-    /// Whether the bootstrap key goes on working once there is another platform admin. Default
-    /// true.
-    pub keep_admin_key: bool,
     /// The key under which digests of credentials are made: 32 bytes as 64 hex digits or as
     /// base64. Secret; default none, which means the one in `secrets.toml`. When it is lost or
     /// changed, every key stops working.
@@ -104,7 +101,6 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             admin_key: None,
-            keep_admin_key: true,
             pepper: None,
             max_rotation_grace: DAY * 7,
             last_used_interval: Duration::from_mins(1),

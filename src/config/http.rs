@@ -21,12 +21,10 @@ pub struct Http {
     /// reach; `0.0.0.0:4000` or `[::]:4000` is every interface. Port 0 takes a free one.
     #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
-    /// Whether `GET /graphql` answers browsers with GraphiQL. Default `auto`.
-    pub playground: Playground,
     /// Web origins whose pages may call the API, each as a browser sends it
     /// (`https://dash.example.com`), or `*` alone for any. Default none.
     pub cors_origins: Vec<String>,
-    /// Proxies whose `Forwarded` and `X-Forwarded-*` headers count: addresses, or networks such
+    /// Proxies whose `X-Forwarded-For` header counts: addresses, or networks such
     /// as `10.0.0.0/8`. Default none: the caller is whoever opened the connection.
     pub trusted_proxies: Vec<Network>,
     /// The most connections open at a time. Default 10000, from 1 to 1000000.
@@ -51,18 +49,6 @@ pub struct Http {
     pub introspection: Switch,
 }
 
-/// When GraphiQL is served.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Playground {
-    /// Only while the server listens on a loopback address.
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
-}
-
 /// Which reading of GraphQL over HTTP the statuses follow.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -84,15 +70,6 @@ pub enum Switch {
 }
 
 impl Http {
-    /// Whether GraphiQL is served, `auto` resolved.
-    pub fn playground_is_on(&self) -> bool {
-        match self.playground {
-            Playground::Auto => self.listen.ip().to_canonical().is_loopback(),
-            Playground::On => true,
-            Playground::Off => false,
-        }
-    }
-
     pub(super) fn check(&self, faults: &mut Faults) {
         faults.range("http.max_connections", self.max_connections, 1..=1_000_000);
         faults.range("http.body_limit", self.body_limit, 1024..=16_777_216);
@@ -120,7 +97,6 @@ impl Default for Http {
         let ten_seconds = Duration::from_secs(10);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
-            playground: Playground::Auto,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             max_connections: 10_000,
@@ -177,23 +153,5 @@ mod tests {
         ] {
             assert!(!is_origin(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn auto_serves_the_playground_on_loopback_only() {
-        let cases = [
-            ("127.0.0.1:4000", true),
-            ("127.8.0.1:0", true),
-            ("[::1]:4000", true),
-            ("[::ffff:127.0.0.1]:4000", true),
-            ("0.0.0.0:4000", false),
-            ("[::]:4000", false),
-            ("10.0.0.1:4000", false),
-        ];
-        for (address, expected) in cases {
-            let http = Http { listen: address.parse().unwrap(), ..Http::default() };
-            assert_eq!(http.playground_is_on(), expected, "{address}");
-        }
-        assert!(!Http { playground: Playground::Off, ..Http::default() }.playground_is_on());
     }
 }

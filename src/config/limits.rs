@@ -9,8 +9,6 @@ use super::faults::Faults;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The most objects on a page of a list. Default 100, from 1 to 1000.
-    pub max_page_size: usize,
     /// The largest GraphQL document, in bytes. Default 65536, from 1024 to 1048576, and never
     /// more than `http.body_limit`.
     pub document_bytes: usize,
@@ -34,7 +32,6 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn check(&self, faults: &mut Faults) {
-        faults.range("limits.max_page_size", self.max_page_size, 1..=1000);
         faults.range("limits.document_bytes", self.document_bytes, 1024..=1_048_576);
         faults.range("limits.tokens", self.tokens, 100..=100_000);
         faults.range("limits.depth", self.depth, 4..=40);
@@ -49,7 +46,6 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_page_size: 100,
             document_bytes: 65_536,
             tokens: 4000,
             depth: 16,

@@ -141,7 +141,7 @@ port = 1
 listn = \"x\"
 listen = \"localhost\"
 max_connections = -1
-playground = \"maybe\"
+status_profile = \"maybe\"
 trusted_proxies = [\"10.0.0.1/8\"]
 cors_origins = \"*\"
 request_timeout = \"10\"
@@ -175,10 +175,10 @@ depth = 400
             "http.listn (tollkeep.toml, line 3) is not a setting: did you mean http.listen?",
             "http.max_connections (tollkeep.toml, line 5) must be a whole number, 0 or more, not \
              -1",
-            "http.playground (tollkeep.toml, line 6) must be one of \"auto\", \"on\", \"off\", not \
-             \"maybe\"",
             "http.request_timeout (tollkeep.toml, line 9) must be a whole number and a unit (ms, \
              s, m, h or d), such as \"10s\", not \"10\"",
+            "http.status_profile (tollkeep.toml, line 6) must be \"audit\" or \"draft\", not \
+             \"maybe\"",
             "http.trusted_proxies (tollkeep.toml, line 7) has bits set after the prefix of \
              \"10.0.0.1/8\": 10.0.0.0/8?",
             "port (tollkeep.toml, line 1) is not a setting: did you mean http.listen?",

@@ -836,7 +836,8 @@ pub(crate) async fn remove_all(
     organization: Option<OrganizationId>,
 ) -> Result<u64> {
     let ids: Vec<_> = keys.iter().map(|key| key.id.uuid()).collect();
-    limit::forget_scopes(tx, ScopeKind::ApiKey, &ids).await?;
+    let team = keys.first().and_then(|key| key.team_id);
+    limit::forget_scopes(tx, ScopeKind::ApiKey, &ids, team).await?;
     for chunk in ids.chunks(500) {
         let gone = api_key_secret::Column::ApiKeyId.is_in(chunk.iter().copied());
         api_key_secret::Entity::delete_many().filter(gone).exec(tx.db()).await?;

@@ -5,6 +5,7 @@
 //! is compared with parents that have the same pattern or none. They are checked on what a
 //! transaction has written, before it commits, with the parents' budgets locked against writers.
 
+use entity::id::TeamId;
 use entity::role::ScopeKind;
 use entity::value::ModelAccess;
 use entity::{api_key, budget, budget_assignment, organization, team, team_membership, user};
@@ -356,22 +357,47 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
     })
 }
 
-/// Removes the budgets of scopes that cease to be: assignments, and the budgets that they own.
+/// Removes the budgets of scopes that cease to be: assignments, and the budgets that they own and
+/// nobody else uses.
 ///
 /// # Errors
 /// What the database answers.
-pub async fn forget_scopes(tx: &Tx, kind: ScopeKind, ids: &[Uuid]) -> Result<()> {
+pub async fn forget_scopes(
+    tx: &mut Tx,
+    kind: ScopeKind,
+    ids: &[Uuid],
+    team: Option<TeamId>,
+) -> Result<()> {
     for chunk in ids.chunks(500) {
         let gone = budget_assignment::Column::ScopeKind
             .eq(kind)
             .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
+        let held = held(tx, Condition::all().add(gone.clone())).await?;
+        if held.is_empty() {
+            continue;
+        }
         budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-        let others = Query::select().column("budget_id").from("budget_assignments").to_owned();
-        let owned = budget::Column::OwnerKind
-            .eq(kind)
-            .and(budget::Column::OwnerId.is_in(chunk.iter().copied()))
-            .and(Expr::col(("budgets", "id")).not_in_subquery(others));
-        budget::Entity::delete_many().filter(owned).exec(tx.db()).await?;
+        let budgets = held.iter().map(|held| held.budget.id);
+        let used: Vec<_> = super::budget::assignments_of_all()
+            .filter(budget_assignment::Column::BudgetId.is_in(budgets))
+            .all(tx.db())
+            .await?;
+        let mut orphans: Vec<budget::Model> = Vec::new();
+        for held in held {
+            let subject = Subject::budget(&held.budget, team);
+            tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
+            let is_used = used.iter().any(|(other, _)| other.budget_id == held.budget.id);
+            let is_known = orphans.iter().any(|known| known.id == held.budget.id);
+            if held.budget.owner_kind.is_some() && !is_used && !is_known {
+                orphans.push(held.budget);
+            }
+        }
+        let ids = orphans.iter().map(|budget| budget.id);
+        budget::Entity::delete_many().filter(budget::Column::Id.is_in(ids)).exec(tx.db()).await?;
+        for budget in orphans {
+            let subject = Subject::budget(&budget, team);
+            tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &budget));
+        }
     }
     Ok(())
 }

@@ -491,8 +491,9 @@ pub async fn remove(
     Ok((row, count))
 }
 
-pub(crate) async fn remove_row(tx: &Tx, row: &team_membership::Model) -> Result<()> {
-    limit::forget_scopes(tx, ScopeKind::TeamMembership, &[row.id.uuid()]).await?;
+pub(crate) async fn remove_row(tx: &mut Tx, row: &team_membership::Model) -> Result<()> {
+    limit::forget_scopes(tx, ScopeKind::TeamMembership, &[row.id.uuid()], Some(row.team_id))
+        .await?;
     team_membership::Entity::delete_many()
         .filter(team_membership::Column::Id.eq(row.id))
         .exec(tx.db())

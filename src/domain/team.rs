@@ -110,18 +110,20 @@ pub fn visible_to(actor: &Actor) -> Select<team::Entity> {
     )
 }
 
-/// The teams that a caller may join: joinable, not blocked, of no organization or of one of its
-/// own, and without it as a member (REFERENCE T-AVAIL-3).
+/// The teams that a caller may join: joinable, not blocked, of no organization or of one that it
+/// belongs to (any, for those who see the whole platform), and without it as a member (REFERENCE T-AVAIL-3).
 #[expect(clippy::disallowed_methods, reason = "a team that anybody may join shows its name")]
 pub fn joinable_by(actor: &Actor) -> Select<team::Entity> {
+    let mut reach = Condition::any().add(team::Column::OrganizationId.is_null());
+    if actor.sees_all() {
+        reach = reach.add(team::Column::OrganizationId.is_not_null());
+    } else {
+        reach = reach.add(team::Column::OrganizationId.is_in(actor.known_organizations()));
+    }
     team::Entity::find()
         .filter(team::Column::IsJoinable.eq(true))
         .filter(team::Column::BlockedBy.is_null())
-        .filter(
-            team::Column::OrganizationId
-                .is_null()
-                .or(team::Column::OrganizationId.is_in(actor.known_organizations())),
-        )
+        .filter(reach)
         .filter(team::Column::Id.is_not_in(actor.teams().keys().copied()))
 }
 
@@ -573,7 +575,7 @@ async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Re
     deleted.api_keys += super::api_key::remove_all(tx, keys, team.organization_id).await?;
     let members = membership::of_team_for_update(tx, team.id).await?;
     let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
-    limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids).await?;
+    limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;
     team_membership::Entity::delete_many()
         .filter(team_membership::Column::TeamId.eq(team.id))
         .exec(tx.db())
@@ -584,7 +586,7 @@ async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Re
     }
     deleted.memberships += members.len() as u64;
     let id = entity::id::Id::uuid(team.id);
-    limit::forget_scopes(tx, ScopeKind::Team, &[id]).await?;
+    limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
     model_alias::Entity::delete_many()
         .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
         .filter(model_alias::Column::ScopeId.eq(id))

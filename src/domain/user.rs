@@ -501,8 +501,8 @@ fn check_fields(
 /// Changes a user. Role, limits and external id need the permission `USER_LIMIT_UPDATE`.
 ///
 /// # Errors
-/// Faults in the input; [`Error::Conflict`] for a stale version, for the last platform admin, and
-/// for personal keys that would exceed the new limits.
+/// Faults in the input; [`Error::Conflict`] for a stale version, and for personal keys that would
+/// exceed the new limits.
 pub async fn update(
     tx: &mut Tx,
     user: Authorized<user::Model>,
@@ -680,7 +680,7 @@ async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Re
         tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, &member));
         deleted.memberships += 1;
     }
-    limit::forget_scopes(tx, ScopeKind::User, &[user.id.uuid()]).await?;
+    limit::forget_scopes(tx, ScopeKind::User, &[user.id.uuid()], None).await?;
     user::Entity::delete_many().filter(user::Column::Id.eq(user.id)).exec(tx.db()).await?;
     tx.record(Event::gone(AuditAction::UserDeleted, Subject::user(&user), &user));
     deleted.ids.push(user.id);

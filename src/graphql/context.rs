@@ -42,9 +42,10 @@ pub(super) async fn mutate<I: Clone, T>(
     input: I,
     work: Work<I, T>,
 ) -> Option<ApiResult<T>> {
-    Some(ctx.session().write(input, work).await.map_err(|error| {
+    let operation = ctx.item.node.name.node.as_str();
+    Some(ctx.session().write(operation, input, work).await.map_err(|error| {
         let error = ApiError::from(error);
-        for further in error.further() {
+        for further in error.earlier() {
             let mut further = further.into_server_error(ctx.item.pos);
             further.path = vec![PathSegment::Field(ctx.item.node.response_key().node.to_string())];
             ctx.add_error(further);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::executable::Operation;
 use apollo_compiler::parser::Parser;
-use apollo_compiler::response::JsonMap;
+use apollo_compiler::response::{JsonMap, JsonValue};
 use apollo_compiler::validation::Valid;
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value, Variables};
 use moka::sync::Cache;
@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::access::Rules;
 use super::error::ErrorCode;
-use super::loader;
-use crate::error::Error;
+use super::{coercion, loader};
+use crate::error::{Error, Fault};
 use crate::http::guard::measure::{MeasureLimits, measure};
 use crate::http::guard::scan::{ScanLimits, scan};
 use crate::http::guard::{Refusal, RefusalKind};
@@ -168,7 +168,7 @@ impl Engine {
         }
         let variables = match self.variables(&document.checked, operation, request.variables) {
             Ok(variables) => variables,
-            Err(error) => return Answer::Refused(vec![*error]),
+            Err(errors) => return Answer::Refused(errors),
         };
         let denied = self.denied(&session, &document.checked, operation, &variables).await;
         if let Some(response) = denied {
@@ -207,6 +207,10 @@ impl Engine {
             let errors = error.errors.iter();
             clip(errors, ErrorCode::GraphqlValidationFailed)
         })?;
+        let faults = coercion::of_document(&self.types, &checked);
+        if !faults.is_empty() {
+            return Err(bad_input(faults));
+        }
         if checked.operations.is_empty() {
             let message = "the document has no operation";
             return Err(vec![fault(ErrorCode::OperationResolutionFailure, message)]);
@@ -223,28 +227,30 @@ impl Engine {
         Ok(document)
     }
 
-    /// The variables of an operation, coerced, after the cost of lists with their page sizes.
+    /// The variables of an operation, coerced, with the cost that their page sizes make.
     fn variables(
         &self,
         document: &ExecutableDocument,
         operation: &Operation,
         given: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<JsonMap, Box<ServerError>> {
-        let given = match serde_json_bytes(serde_json::Value::Object(given)) {
-            apollo_compiler::response::JsonValue::Object(map) => map,
+    ) -> Result<JsonMap, Vec<ServerError>> {
+        let given = match JsonValue::from(serde_json::Value::Object(given)) {
+            JsonValue::Object(map) => map,
             _ => JsonMap::new(),
         };
-        measure(document, operation, &given, &self.limits.measure)
-            .map_err(|refusal| Box::new(refused(refusal)))?;
         let coerced =
-            apollo_compiler::request::coerce_variable_values(&self.types, operation, &given);
-        match coerced {
-            Ok(variables) => Ok(variables.into_inner()),
-            Err(error) => {
-                let message = error.message().to_string();
-                Err(Box::new(fault(ErrorCode::BadUserInput, &message)))
-            }
+            apollo_compiler::request::coerce_variable_values(&self.types, operation, &given)
+                .map_err(|error| {
+                    vec![fault(ErrorCode::BadUserInput, &error.message().to_string())]
+                })?
+                .into_inner();
+        let faults = coercion::of_variables(&self.types, operation, &coerced);
+        if !faults.is_empty() {
+            return Err(bad_input(faults));
         }
+        measure(document, operation, &coerced, &self.limits.measure)
+            .map_err(|refusal| vec![refused(refusal)])?;
+        Ok(coerced)
     }
 
     /// The answer of the gate, when it denies a root field: nothing runs then. Denied changes are
@@ -263,7 +269,7 @@ impl Engine {
         let mut errors = Vec::new();
         for denial in denials.into_iter().take(MOST_ERRORS) {
             if let (true, Some(permission)) = (operation.is_mutation(), denial.permission)
-                && let Err(error) = session.record_denial(permission, Some(&denial.field)).await
+                && let Err(error) = session.record_denial(permission, &denial.field).await
             {
                 return Some(Response::from_errors(vec![from_error(error)]));
             }
@@ -315,8 +321,15 @@ impl Engine {
     }
 }
 
-fn serde_json_bytes(value: serde_json::Value) -> apollo_compiler::response::JsonValue {
-    value.into()
+fn bad_input(faults: Vec<Fault>) -> Vec<ServerError> {
+    let shown = |input: Fault| {
+        let mut error = fault(ErrorCode::BadUserInput, &input.message);
+        if let Some(extensions) = &mut error.extensions {
+            extensions.set("field", input.field);
+        }
+        error
+    };
+    faults.into_iter().take(MOST_ERRORS).map(shown).collect()
 }
 
 fn refused(refusal: Refusal) -> ServerError {

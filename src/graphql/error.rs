@@ -93,12 +93,13 @@ impl From<Error> for ApiError {
 }
 
 impl ApiError {
-    /// The faults beyond the first: one error of the answer each.
-    pub(super) fn further(&self) -> Vec<async_graphql::Error> {
+    /// The faults before the last: one error of the answer each. The last is the error itself, so
+    /// that they come in the order of the input.
+    pub(super) fn earlier(&self) -> Vec<async_graphql::Error> {
         match self.0.as_ref() {
             Error::BadInput(faults) => faults
                 .iter()
-                .skip(1)
+                .take(faults.len().saturating_sub(1))
                 .map(|fault| input_error(&fault.message, Some(&fault.field)))
                 .collect(),
             _ => Vec::new(),
@@ -126,8 +127,10 @@ impl From<ApiError> for async_graphql::Error {
         let mut message = error.to_string();
         match error.as_ref() {
             Error::BadInput(faults) => {
-                let first = faults.first();
-                return input_error(&message, first.map(|fault| fault.field.as_str()));
+                if let Some(last) = faults.last() {
+                    message.clone_from(&last.message);
+                }
+                return input_error(&message, faults.last().map(|fault| fault.field.as_str()));
             }
             Error::NotFound { field: Some(field), .. }
             | Error::AlreadyExists { field, .. }

@@ -298,11 +298,16 @@ fn query_string(uri: &Uri) -> Result<Map<String, Value>, Fault> {
 }
 
 fn parameters(mut members: Map<String, Value>) -> Result<engine::Request, Fault> {
+    let is_persisted =
+        members.get("extensions").is_some_and(|value| value.get("persistedQuery").is_some());
     let mut take = |name: &str| members.remove(name).filter(|value| !value.is_null());
     let bad = |message| (StatusCode::BAD_REQUEST, message);
     let query = match take("query") {
         Some(Value::String(query)) => query,
         Some(_) => return Err(bad("query must be a string")),
+        None if is_persisted => {
+            return Err(bad("persisted queries are not supported; send the query itself"));
+        }
         None => return Err(bad("query is missing")),
     };
     let operation_name = match take("operationName") {

@@ -54,14 +54,6 @@ pub fn response_type(headers: &HeaderMap) -> Option<ResponseType> {
     }
 }
 
-/// Whether the client is a browser that wants a page rather than an answer: it names `text/html`
-/// and likes it more than any JSON type it names. Source: `API.md` 4, the playground on GET.
-pub fn prefers_html(headers: &HeaderMap) -> bool {
-    let accepted = Accepted::read(headers);
-    let named = accepted.graphql.max(accepted.json).unwrap_or(0);
-    accepted.html.unwrap_or(0) > named
-}
-
 /// Whether the request body is declared as JSON: exactly one `Content-Type`, `application/json` in
 /// any case, and no charset but UTF-8. Other parameters are ignored.
 ///
@@ -232,23 +224,6 @@ mod tests {
         ] {
             assert_eq!(quality(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_browser_is_told_from_a_client() {
-        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-        for (accept, expected) in [
-            (browser, true),
-            ("text/html;q=0.5, application/json;q=0.4", true),
-            ("text/html, application/json", false),
-            ("text/html;q=0", false),
-            ("*/*", false),
-            ("application/json", false),
-            ("", false),
-        ] {
-            assert_eq!(prefers_html(&headers(&ACCEPT, &[accept])), expected, "{accept}");
-        }
-        assert!(!prefers_html(&HeaderMap::new()));
     }
 
     #[test]

@@ -5,7 +5,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod audit;
+mod crash;
 mod harness;
+mod http;
 mod migrations;
 mod schema;
 mod smoke;

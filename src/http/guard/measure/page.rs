@@ -1,7 +1,7 @@
 //! Page sizes: by how much a field multiplies the cost of what is below it.
 //!
-//! It errs on the dear side: a size that cannot be read counts as the largest number there is, as
-//! the engine might read it after all; a wrong type is refused by validation anyway.
+//! It errs on the dear side: a number that is too large to be read counts as the largest there is.
+//! A value of a wrong type counts as none: validation and coercion refuse it before anything runs.
 
 use std::collections::HashMap;
 
@@ -46,7 +46,7 @@ impl<'a> Pages<'a> {
         match self.values.get(name.as_str()) {
             Some(JsonValue::Null) => None,
             Some(JsonValue::Number(number)) => Some(parse(&number.to_string())),
-            Some(_) => Some(u64::MAX),
+            Some(_) => None,
             None => self.defaults.get(name.as_str()).and_then(|value| literal(value)),
         }
     }
@@ -61,7 +61,7 @@ fn literal(value: &Value) -> Option<u64> {
     match value {
         Value::Null => None,
         Value::Int(int) => Some(parse(int.as_str())),
-        _ => Some(u64::MAX),
+        _ => None,
     }
 }
 
