@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod architecture;
 mod audit;
 mod crash;
 mod harness;
