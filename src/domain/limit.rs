@@ -5,6 +5,7 @@
 //! is compared with parents that have the same pattern or none. They are checked on what a
 //! transaction has written, before it commits, with the parents' budgets locked against writers.
 
+use entity::id::BudgetId;
 use entity::role::ScopeKind;
 use entity::value::ModelAccess;
 use entity::{api_key, budget, budget_assignment, organization, team, team_membership, user};
@@ -356,22 +357,40 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
     })
 }
 
-/// Removes the budgets of scopes that cease to be: assignments, and the budgets that they own.
+/// Removes the budgets of scopes that cease to be: their assignments, and the budgets made inline
+/// that no other scope has, whoever made them.
 ///
 /// # Errors
 /// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "of scopes that the caller may remove")]
 pub async fn forget_scopes(tx: &Tx, kind: ScopeKind, ids: &[Uuid]) -> Result<()> {
     for chunk in ids.chunks(500) {
         let gone = budget_assignment::Column::ScopeKind
             .eq(kind)
             .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
+        let budgets: Vec<BudgetId> = budget_assignment::Entity::find()
+            .select_only()
+            .column(budget_assignment::Column::BudgetId)
+            .filter(gone.clone())
+            .into_tuple()
+            .all(tx.db())
+            .await?;
+        if budgets.is_empty() {
+            continue;
+        }
         budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-        let others = Query::select().column("budget_id").from("budget_assignments").to_owned();
-        let owned = budget::Column::OwnerKind
-            .eq(kind)
-            .and(budget::Column::OwnerId.is_in(chunk.iter().copied()))
-            .and(Expr::col(("budgets", "id")).not_in_subquery(others));
-        budget::Entity::delete_many().filter(owned).exec(tx.db()).await?;
+        let others = Query::select()
+            .expr(Expr::val(1))
+            .from("budget_assignments")
+            .and_where(Expr::col(("budget_assignments", "budget_id")).equals(("budgets", "id")))
+            .to_owned();
+        for chunk in budgets.chunks(500) {
+            let unused = budget::Column::Id
+                .is_in(chunk.iter().copied())
+                .and(budget::Column::OwnerKind.is_not_null())
+                .and(Expr::exists(others.clone()).not());
+            budget::Entity::delete_many().filter(unused).exec(tx.db()).await?;
+        }
     }
     Ok(())
 }
