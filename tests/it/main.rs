@@ -2,4 +2,12 @@
 //! policy, the source tree and the migrations.
 
 mod harness;
+mod membership;
+mod membership_change;
 mod smoke;
+mod team;
+mod team_calls;
+mod team_life;
+mod team_limits;
+mod team_read;
+mod team_update;
