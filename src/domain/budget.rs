@@ -391,6 +391,7 @@ async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {
 pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
     check_entries(&entries, field)?;
     let current = limit::held_by(tx, &[place.scope]).await?;
+    let mut named: Vec<BudgetId> = Vec::new();
     let mut kept: Vec<BudgetId> = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let path = format!("{field}.budgets.{index}");
@@ -398,6 +399,7 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
             Entry::Create(limits) => create_inline(tx, place, limits).await?,
             Entry::Attach { budget, counting } => {
                 let budget = find_attachable(tx, place, &budget, &path).await?;
+                name_once(&mut named, budget.id, &path)?;
                 let held = current.iter().find(|held| held.budget.id == budget.id);
                 match (held, counting) {
                     (Some(held), Some(counting)) if held.assignment.counting != counting => {
@@ -422,6 +424,7 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
                     noun: "budget",
                     field: Some(format!("{path}.edit.budgetId")),
                 })?;
+                name_once(&mut named, held.budget.id, &path)?;
                 let mut after = held.budget.clone();
                 let mut faults = Faults::default();
                 apply_change(&mut faults, &format!("{path}.edit"), &mut after, change);
@@ -430,14 +433,20 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
                 replace_limits(tx, place, held, after).await?
             }
         };
-        if kept.contains(&id) && !current.iter().any(|held| held.budget.id == id) {
-            return Err(Error::input(path, "this budget is listed twice"));
-        }
         kept.push(id);
     }
     for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
         detach(tx, place, held).await?;
     }
+    Ok(())
+}
+
+/// A list names a budget once: a second change of it would begin from limits that are gone.
+fn name_once(named: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
+    if named.contains(&id) {
+        return Err(Error::input(path, "this budget is listed twice"));
+    }
+    named.push(id);
     Ok(())
 }
 

@@ -58,7 +58,9 @@ fn coverage(known: &BTreeSet<String>) -> BTreeMap<String, Vec<String>> {
                 let line = line.trim();
                 if let Some(comment) = line.strip_prefix("///") {
                     pending.extend(cited(comment, known));
-                } else if let Some(rest) = line.strip_prefix("async fn ").or(line.strip_prefix("fn ")) {
+                } else if let Some(rest) =
+                    line.strip_prefix("async fn ").or(line.strip_prefix("fn "))
+                {
                     let name = rest.split('(').next().unwrap_or(rest);
                     for id in pending.drain(..) {
                         found.entry(id).or_default().push(format!("{module}::{name}"));
