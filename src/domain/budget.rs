@@ -765,6 +765,21 @@ pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>>
         .collect()
 }
 
+impl From<&budget::Model> for Limits {
+    fn from(row: &budget::Model) -> Self {
+        Self {
+            max_spend: row.max_spend,
+            soft_spend: row.soft_spend,
+            period: row.period.clone(),
+            time_zone: Some(row.time_zone.clone()),
+            requests_per_minute: row.requests_per_minute,
+            tokens_per_minute: row.tokens_per_minute,
+            max_parallel_requests: row.max_parallel_requests,
+            model_pattern: row.model_pattern.clone(),
+        }
+    }
+}
+
 impl Limits {
     /// Whether these limits are at most those of a budget, for the same or a longer period, and
     /// none of them is missing.
