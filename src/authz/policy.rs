@@ -22,12 +22,12 @@ pub fn roles_over(actor: &Actor, place: &Placement) -> Vec<Role> {
         }
     }
     if place.owner.is_some() && place.owner == actor.user_id() {
-        roles.push(oneself(actor));
+        roles.push(oneself(actor, place));
     }
     if place.key.is_some() && place.key == actor.key_id() {
         roles.push(Role::OwnKey);
     }
-    if actor.is_self_serve() && oneself(actor) == Role::Oneself && place.organizations.is_empty() {
+    if serves_itself(actor) && place.organizations.is_empty() {
         roles.push(Role::SelfServe);
     }
     roles
@@ -42,7 +42,7 @@ pub fn roles_anywhere(actor: &Actor) -> Vec<Role> {
         key: actor.key_id().filter(|_| actor.kind() != entity::role::ActorKind::Gateway),
     };
     let mut roles = roles_over(actor, &everywhere);
-    if actor.is_self_serve() && oneself(actor) == Role::Oneself {
+    if serves_itself(actor) {
         roles.push(Role::SelfServe);
     }
     roles
@@ -76,12 +76,23 @@ fn platform_roles(actor: &Actor) -> Vec<Role> {
     }
 }
 
-fn oneself(actor: &Actor) -> Role {
+/// What the person behind the key is to what concerns that person. A key that belongs to a team
+/// acts within that team alone: elsewhere it reads.
+fn oneself(actor: &Actor, place: &Placement) -> Role {
+    let bound_to = actor.key().and_then(|key| key.team_id);
     match actor.platform_role() {
         Some(PlatformRole::UserViewer) => Role::OneselfReading,
+        Some(_) if bound_to.is_some_and(|team| !place.teams.contains(&team)) => {
+            Role::OneselfReading
+        }
         _ if actor.user_id().is_some() => Role::Oneself,
         _ => Role::OwnKey,
     }
+}
+
+/// Whether the platform lets the person make teams.
+fn serves_itself(actor: &Actor) -> bool {
+    actor.is_self_serve() && oneself(actor, &Placement::platform()) == Role::Oneself
 }
 
 fn from_organization_role(role: OrganizationRole) -> Role {

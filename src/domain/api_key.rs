@@ -13,6 +13,7 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
+use super::limit::Held;
 use super::scope::{Place, Scope};
 use super::{Change, budget, limit, membership, model_access, period};
 use crate::audit::{AuditAction, Event, Subject};
@@ -354,7 +355,14 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
         updated_at: now,
         updated_by: tx.by(),
     };
-    check_own_key(tx, &row, &input.budgets).await?;
+    check_own_key(tx, &row)?;
+    check_own_budgets(&own_budgets(tx).await?, |own| {
+        input.budgets.iter().any(|entry| match entry {
+            budget::Entry::Create(limits) => limits.is_within(&own.budget),
+            budget::Entry::Attach { budget, .. } => budget.id() == Some(own.budget.id),
+            budget::Entry::Edit { .. } => false,
+        })
+    })?;
     let place = match (&team, owner) {
         (Some(team), Some(user)) => {
             let member = membership::of_user_in_team(tx, team.id, user).await?;
@@ -480,13 +488,10 @@ fn check_routes(faults: &mut Faults, routes: &[String]) {
     }
 }
 
-/// What a limited key makes has at most the limits of that key; what is left out counts as more
-/// (SECURITY 2, cases 7 and 9). Platform admins are exempt (REFERENCE T-NEW-4).
-async fn check_own_key(tx: &Tx, row: &api_key::Model, entries: &[budget::Entry]) -> Result<()> {
-    let Some(own) = tx.actor().key() else { return Ok(()) };
-    if tx.actor().is_platform_admin() {
-        return Ok(());
-    }
+/// What a limited key makes, widens or takes over has at most the limits of that key; what is left
+/// out counts as more (SECURITY 2, cases 7 and 9). Platform admins are exempt (REFERENCE T-NEW-4).
+fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
+    let Some(own) = limited_by(tx) else { return Ok(()) };
     if !model_access::is_within(&row.model_access, &own.model_access) {
         return Err(Error::limit(
             "input.modelAccess",
@@ -508,29 +513,48 @@ async fn check_own_key(tx: &Tx, row: &api_key::Model, entries: &[budget::Entry])
     if own.expires_at.is_some() && row.expires_at.is_none_or(|at| Some(at) > own.expires_at) {
         return Err(Error::limit(
             "input.expiresAt",
-            "the key that you use expires: the new key must not outlive it",
+            "the key that you use expires: the other key must not outlive it",
         ));
     }
     if !own.tags.0.iter().all(|tag| row.tags.0.contains(tag)) {
         return Err(Error::limit(
             "input.tags",
-            "the new key must carry the tags of the key that you use",
+            "the other key must carry the tags of the key that you use",
         ));
     }
-    for held in limit::held_by(tx, &[Scope::api_key(own.id)]).await? {
-        let within = |entry: &budget::Entry| match entry {
-            budget::Entry::Create(limits) => limits.is_within(&held.budget),
-            budget::Entry::Attach { budget, .. } => budget.id() == Some(held.budget.id),
-            budget::Entry::Edit { .. } => false,
-        };
-        if !entries.iter().any(within) {
-            return Err(Error::limit(
-                "input.budgets",
-                "the key that you use has a budget: give the new key one that is at most as large",
-            ));
-        }
-    }
     Ok(())
+}
+
+/// The key whose limits bind what the caller does to other keys.
+fn limited_by(tx: &Tx) -> Option<&api_key::Model> {
+    tx.actor().key().filter(|_| !tx.actor().is_platform_admin())
+}
+
+/// The budgets of that key.
+async fn own_budgets(tx: &Tx) -> Result<Vec<Held>> {
+    match limited_by(tx) {
+        Some(own) => limit::held_by(tx, &[Scope::api_key(own.id)]).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Each budget of the caller's own key must have a counterpart that is at most as large.
+fn check_own_budgets(own: &[Held], within: impl Fn(&Held) -> bool) -> Result<()> {
+    if own.iter().all(within) {
+        return Ok(());
+    }
+    Err(Error::limit(
+        "input.budgets",
+        "the key that you use has a budget: give the other key one that is at most as large",
+    ))
+}
+
+/// Whether one of the budgets of a key is at most as large as a budget of the caller's own key.
+fn has_within(given: &[Held], own: &Held) -> bool {
+    given.iter().any(|given| {
+        given.budget.id == own.budget.id
+            || budget::Limits::from(&given.budget).is_within(&own.budget)
+    })
 }
 
 fn secret_row(tx: &Tx, key: &api_key::Model, secret: &Secret) -> api_key_secret::Model {
@@ -603,7 +627,9 @@ pub async fn update(
     }
     if widens(&before, &after) {
         also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
+        check_own_key(tx, &after)?;
     }
+    let bounds = own_budgets(tx).await?;
     after.version += 1;
     after.updated_at = tx.now();
     after.updated_by = tx.by();
@@ -619,8 +645,10 @@ pub async fn update(
         Change::Set(entries) => budget::assign(tx, &place, entries, "input").await?,
     }
     if limited {
-        if !limit::only_narrows(&own, &limit::held_by(tx, &[place.scope]).await?) {
+        let held = limit::held_by(tx, &[place.scope]).await?;
+        if !limit::only_narrows(&own, &held) {
             also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
+            check_own_budgets(&bounds, |own| has_within(&held, own))?;
         }
         limit::check_above(tx, &place, &after.model_access, "input").await?;
     }
@@ -647,7 +675,9 @@ fn widens(before: &api_key::Model, after: &api_key::Model) -> bool {
 /// deployment's; older ones end at once.
 ///
 /// # Errors
-/// Faults in the input; [`Error::Conflict`] for an expired key and a stale version.
+/// Faults in the input; [`Error::Conflict`] for an expired key and a stale version;
+/// [`Error::LimitExceeded`] when the caller's own key is more limited than this one, whose secret
+/// it would hold.
 pub async fn rotate(
     tx: &mut Tx,
     key: Authorized<api_key::Model>,
@@ -656,6 +686,14 @@ pub async fn rotate(
 ) -> Result<WithSecret> {
     let before = key.into_inner();
     field::expect_version(expected_version, before.version)?;
+    if tx.actor().key_id() != Some(before.id) {
+        let held = limit::held_by(tx, &[Scope::api_key(before.id)]).await?;
+        check_own_key(tx, &before)
+            .and(check_own_budgets(&own_budgets(tx).await?, |own| has_within(&held, own)))
+            .map_err(|_| {
+                Error::limit("input.id", "the key that you use is limited more than this")
+            })?;
+    }
     let now = tx.now();
     if before.expires_at.is_some_and(|at| at <= now) {
         return Err(Error::conflict("the key has expired: give it a later expiresAt first"));

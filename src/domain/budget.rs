@@ -180,8 +180,15 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
     let visible_teams = Condition::any()
         .add(Expr::col(("teams", "id")).is_in(teams.clone()))
         .add(Expr::col(("teams", "organization_id")).is_in(organizations.clone()));
+    // A key that belongs to a team sees nothing of its owner elsewhere.
+    let bound_to = actor.key().and_then(|key| key.team_id);
     let own = |table: &'static str| match actor.user_id() {
-        Some(user) => in_teams(table).add(Expr::col((table, "user_id")).eq(user)),
+        Some(user) => {
+            let own = Condition::all()
+                .add(Expr::col((table, "user_id")).eq(user))
+                .add_option(bound_to.map(|team| Expr::col((table, "team_id")).eq(team)));
+            in_teams(table).add(own)
+        }
         None => in_teams(table),
     };
     let mut keys = own("api_keys");
@@ -765,6 +772,21 @@ pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>>
             })
         })
         .collect()
+}
+
+impl From<&budget::Model> for Limits {
+    fn from(row: &budget::Model) -> Self {
+        Self {
+            max_spend: row.max_spend,
+            soft_spend: row.soft_spend,
+            period: row.period.clone(),
+            time_zone: Some(row.time_zone.clone()),
+            requests_per_minute: row.requests_per_minute,
+            tokens_per_minute: row.tokens_per_minute,
+            max_parallel_requests: row.max_parallel_requests,
+            model_pattern: row.model_pattern.clone(),
+        }
+    }
 }
 
 impl Limits {

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod api_key;
+mod api_key_rights;
 mod architecture;
 mod audit;
 mod crash;
@@ -16,9 +18,11 @@ mod migrations;
 mod reference;
 mod schema;
 mod statements;
+mod steps;
 mod team;
 mod team_calls;
 mod team_life;
 mod team_limits;
 mod team_read;
 mod team_update;
+mod user;
