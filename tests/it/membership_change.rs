@@ -80,7 +80,15 @@ async fn a_removed_member_leaves_nothing_behind() {
             assert_eq!(removed["deletedApiKeyCount"], 1);
             assert_eq!(app.with_key(Some(&secret)).run("{ viewer { kind } }").await.status, 401);
             assert_eq!(rows(app).await, before);
-            assert_eq!(actions(app, 2).await, ["TEAM_MEMBER_REMOVED", "API_KEY_DELETED"]);
+            let gone = [
+                "TEAM_MEMBER_REMOVED",
+                "BUDGET_DELETED",
+                "BUDGET_UNASSIGNED",
+                "API_KEY_DELETED",
+                "BUDGET_DELETED",
+                "BUDGET_UNASSIGNED",
+            ];
+            assert_eq!(actions(app, gone.len()).await, gone);
             let event = events(app, 1).await.remove(0);
             assert_eq!(event["before"]["user_id"], *user);
             assert_eq!(event["teamId"], world.a2);

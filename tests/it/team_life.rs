@@ -122,7 +122,9 @@ async fn a_team_is_deleted_with_everything_that_hangs_on_it() {
             let answer = app.with_key(Some(&secret)).run("{ viewer { kind } }").await;
             assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"));
         }
-        let mut gone = actions(app, 5).await;
+        let mut gone = actions(app, 15).await;
+        gone.retain(|action| !action.starts_with("BUDGET_"));
+        gone.truncate(5);
         gone.sort();
         let expected = [
             "API_KEY_DELETED",
