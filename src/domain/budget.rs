@@ -354,7 +354,13 @@ pub async fn update(
         let scope = Scope { kind: assignment.scope_kind, id: assignment.scope_id };
         let Some((place, _)) = super::place_of(tx, scope).await? else { continue };
         let unlimited = entity::value::ModelAccess::default();
-        limit::check_above(tx, &place, &unlimited, "input").await?;
+        // The limits of this input stand elsewhere than those of a scope's own.
+        limit::check_above(tx, &place, &unlimited, "input").await.map_err(|error| match error {
+            Error::LimitExceeded { field, message } => {
+                Error::limit(field.replace("input.budgets.", "input.limits."), message)
+            }
+            other => other,
+        })?;
         limit::check_below(tx, &place, &unlimited, input.cascade).await?;
     }
     Ok(after)
@@ -401,22 +407,24 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
     let mut kept: Vec<BudgetId> = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let path = format!("{field}.budgets.{index}");
-        let id = match entry {
-            Entry::Create(limits) => create_inline(tx, place, limits).await?,
+        match entry {
+            Entry::Create(limits) => {
+                let id = create_inline(tx, place, limits).await?;
+                listed(&mut kept, id, &path)?;
+            }
             Entry::Attach { budget, counting } => {
                 let budget = find_attachable(tx, place, &budget, &path).await?;
+                listed(&mut kept, budget.id, &path)?;
                 let held = current.iter().find(|held| held.budget.id == budget.id);
                 match (held, counting) {
                     (Some(held), Some(counting)) if held.assignment.counting != counting => {
-                        detach(tx, place, held).await?;
-                        attach(tx, place, &budget, counting).await?;
+                        recount(tx, place, held, counting).await?;
                     }
                     (Some(_), _) => {}
                     (None, counting) => {
                         attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
                     }
                 }
-                budget.id
             }
             Entry::Edit { budget, change } => {
                 let wanted = |held: &&Held| {
@@ -431,20 +439,27 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
                 })?;
                 let mut after = held.budget.clone();
                 let mut faults = Faults::default();
-                apply_change(&mut faults, &format!("{path}.edit"), &mut after, change);
+                apply_change(&mut faults, &format!("{path}.edit.limits"), &mut after, change);
                 faults.finish()?;
-                kept.push(held.budget.id);
-                replace_limits(tx, place, held, after).await?
+                listed(&mut kept, held.budget.id, &path)?;
+                let id = replace_limits(tx, place, held, after).await?;
+                // A fork has an id of its own.
+                kept.push(id);
             }
-        };
-        if kept.contains(&id) && !current.iter().any(|held| held.budget.id == id) {
-            return Err(Error::input(path, "this budget is listed twice"));
         }
-        kept.push(id);
     }
     for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
         detach(tx, place, held).await?;
     }
+    Ok(())
+}
+
+/// Notes a budget of the list; each may stand there once.
+fn listed(kept: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
+    if kept.contains(&id) {
+        return Err(Error::input(path, "this budget is listed twice"));
+    }
+    kept.push(id);
     Ok(())
 }
 
@@ -511,6 +526,16 @@ async fn attach(
     tx.insert(&assignment).await?;
     let subject = Subject::budget(budget, place.team);
     tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
+    Ok(())
+}
+
+/// Lets a budget count otherwise on a scope that has it.
+async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) -> Result<()> {
+    let mut assignment = held.assignment.clone();
+    assignment.counting = counting;
+    tx.update(&assignment).await?;
+    let subject = Subject::budget(&held.budget, place.team);
+    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
     Ok(())
 }
 
