@@ -9,6 +9,7 @@ pub mod context;
 pub mod engine;
 pub mod error;
 pub mod loader;
+mod misfit;
 pub mod node;
 pub mod organization;
 pub mod scalar;

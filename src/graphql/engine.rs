@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::access::Rules;
 use super::error::ErrorCode;
 use super::loader;
+use super::misfit;
 use crate::error::Error;
 use crate::http::guard::measure::{MeasureLimits, measure};
 use crate::http::guard::scan::{ScanLimits, scan};
@@ -175,7 +176,7 @@ impl Engine {
             return Answer::Executed(Box::new(response));
         }
         Answer::Executed(Box::new(
-            self.execute(session, &document, &request.operation_name, variables).await,
+            self.execute(session, &document, operation, &request.operation_name, variables).await,
         ))
     }
 
@@ -281,13 +282,14 @@ impl Engine {
         &self,
         session: Session,
         document: &Document,
+        operation: &Operation,
         operation_name: &Option<String>,
         variables: JsonMap,
     ) -> Response {
-        let variables = serde_json::to_value(variables).unwrap_or_default();
+        let given = serde_json::to_value(&variables).unwrap_or_default();
         let loaders = loader::new(session.reader());
         let mut request = async_graphql::Request::new("")
-            .variables(Variables::from_json(variables))
+            .variables(Variables::from_json(given))
             .data(session)
             .data(loaders);
         if let Some(name) = operation_name {
@@ -304,12 +306,19 @@ impl Engine {
         };
         response.errors.truncate(MOST_ERRORS);
         for error in &mut response.errors {
-            shorten(error);
             let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
             if extensions.get("code").is_none() {
                 // What the library itself refuses is an argument that a scalar does not take.
                 extensions.set("code", ErrorCode::BadUserInput.word());
+                if let Some(PathSegment::Field(name)) = error.path.first()
+                    && let Some(path) =
+                        misfit::path(&self.types, &document.checked, operation, &variables, name)
+                {
+                    extensions.set("field", path);
+                }
+                error.message = plainly(&error.message);
             }
+            shorten(error);
         }
         response
     }
@@ -362,6 +371,16 @@ fn clip<'a, T: apollo_compiler::diagnostic::ToCliReport + 'a>(
             error
         })
         .collect()
+}
+
+/// What a scalar says of a value, without the library's words around it.
+fn plainly(message: &str) -> String {
+    let end = message.find(" (occurred while parsing ").unwrap_or(message.len());
+    let message = &message[..end];
+    match message.split_once("\": ") {
+        Some((start, rest)) if start.starts_with("Failed to parse ") => rest.to_owned(),
+        _ => message.to_owned(),
+    }
 }
 
 fn shorten(error: &mut ServerError) {
