@@ -3,6 +3,8 @@
 
 mod api_key;
 mod api_key_rights;
+mod budget;
+mod budget_scopes;
 mod harness;
 mod smoke;
 mod steps;
