@@ -3,6 +3,7 @@
 
 mod api_key;
 mod api_key_rights;
+mod authentication;
 mod budget;
 mod budget_scopes;
 mod harness;
