@@ -354,7 +354,13 @@ pub async fn update(
         let scope = Scope { kind: assignment.scope_kind, id: assignment.scope_id };
         let Some((place, _)) = super::place_of(tx, scope).await? else { continue };
         let unlimited = entity::value::ModelAccess::default();
-        limit::check_above(tx, &place, &unlimited, "input").await?;
+        // The limits of this input stand elsewhere than those of a scope's own.
+        limit::check_above(tx, &place, &unlimited, "input").await.map_err(|error| match error {
+            Error::LimitExceeded { field, message } => {
+                Error::limit(field.replace("input.budgets.", "input.limits."), message)
+            }
+            other => other,
+        })?;
         limit::check_below(tx, &place, &unlimited, input.cascade).await?;
     }
     Ok(after)
@@ -398,27 +404,27 @@ async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {
 pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
     check_entries(&entries, field)?;
     let current = limit::held_by(tx, &[place.scope]).await?;
-    let mut named: Vec<BudgetId> = Vec::new();
     let mut kept: Vec<BudgetId> = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let path = format!("{field}.budgets.{index}");
-        let id = match entry {
-            Entry::Create(limits) => create_inline(tx, place, limits).await?,
+        match entry {
+            Entry::Create(limits) => {
+                let id = create_inline(tx, place, limits).await?;
+                listed(&mut kept, id, &path)?;
+            }
             Entry::Attach { budget, counting } => {
                 let budget = find_attachable(tx, place, &budget, &path).await?;
-                name_once(&mut named, budget.id, &path)?;
+                listed(&mut kept, budget.id, &path)?;
                 let held = current.iter().find(|held| held.budget.id == budget.id);
                 match (held, counting) {
                     (Some(held), Some(counting)) if held.assignment.counting != counting => {
-                        detach(tx, place, held).await?;
-                        attach(tx, place, &budget, counting).await?;
+                        recount(tx, place, held, counting).await?;
                     }
                     (Some(_), _) => {}
                     (None, counting) => {
                         attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
                     }
                 }
-                budget.id
             }
             Entry::Edit { budget, change } => {
                 let wanted = |held: &&Held| {
@@ -431,16 +437,16 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
                     noun: "budget",
                     field: Some(format!("{path}.edit.budgetId")),
                 })?;
-                name_once(&mut named, held.budget.id, &path)?;
                 let mut after = held.budget.clone();
                 let mut faults = Faults::default();
-                apply_change(&mut faults, &format!("{path}.edit"), &mut after, change);
+                apply_change(&mut faults, &format!("{path}.edit.limits"), &mut after, change);
                 faults.finish()?;
-                kept.push(held.budget.id);
-                replace_limits(tx, place, held, after).await?
+                listed(&mut kept, held.budget.id, &path)?;
+                let id = replace_limits(tx, place, held, after).await?;
+                // A fork has an id of its own.
+                kept.push(id);
             }
-        };
-        kept.push(id);
+        }
     }
     for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
         detach(tx, place, held).await?;
@@ -448,12 +454,12 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
     Ok(())
 }
 
-/// A list names a budget once: a second change of it would begin from limits that are gone.
-fn name_once(named: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
-    if named.contains(&id) {
+/// Notes a budget of the list; each may stand there once.
+fn listed(kept: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
+    if kept.contains(&id) {
         return Err(Error::input(path, "this budget is listed twice"));
     }
-    named.push(id);
+    kept.push(id);
     Ok(())
 }
 
@@ -520,6 +526,16 @@ async fn attach(
     tx.insert(&assignment).await?;
     let subject = Subject::budget(budget, place.team);
     tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
+    Ok(())
+}
+
+/// Lets a budget count otherwise on a scope that has it.
+async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) -> Result<()> {
+    let mut assignment = held.assignment.clone();
+    assignment.counting = counting;
+    tx.update(&assignment).await?;
+    let subject = Subject::budget(&held.budget, place.team);
+    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
     Ok(())
 }
 

@@ -115,9 +115,7 @@ async fn answer(
         Ok(claim) => claim,
         Err(error) => return refused(&error, id, line),
     };
-    let form = if let Some(form) = response_type(&head.headers) {
-        form
-    } else {
+    let Some(form) = response_type(&head.headers) else {
         let message = "accept application/graphql-response+json or application/json";
         return bad(StatusCode::NOT_ACCEPTABLE, message, id, line);
     };
