@@ -7,6 +7,7 @@ mod membership_change;
 mod smoke;
 mod team;
 mod team_calls;
+mod team_faults;
 mod team_life;
 mod team_limits;
 mod team_read;
