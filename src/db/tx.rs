@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use entity::id::{AuditEventId, Id};
 use entity::role::EntityKind;
 use entity::{audit_event, change_log};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction,
+    ActiveModelBehavior, ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, DbErr,
     EntityTrait, IntoActiveModel, Iterable, ModelTrait, PrimaryKeyToColumn, QueryFilter,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
@@ -172,6 +173,34 @@ impl Tx {
             insert.exec_without_returning(&self.db).await.map_err(unique_to_input)?;
         }
         Ok(())
+    }
+
+    /// Inserts those of many rows whose value in a unique column is not taken, and returns their
+    /// number. It waits for transactions that are about to take one.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub(crate) async fn insert_new<M>(
+        &self,
+        rows: &[M],
+        unique: <M::Entity as EntityTrait>::Column,
+    ) -> Result<u64>
+    where
+        M: ModelTrait + Clone + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+        M::Entity: EntityTrait<Model = M>,
+        <M::Entity as EntityTrait>::ActiveModel: ActiveModelBehavior + Send,
+    {
+        let mut inserted = 0;
+        for chunk in rows.chunks(ROWS_PER_INSERT) {
+            let rows = chunk.iter().map(|row| row.clone().into_active_model().reset_all());
+            let insert = <M::Entity as EntityTrait>::insert_many(rows)
+                .on_conflict(OnConflict::column(unique).do_nothing().to_owned());
+            inserted += match insert.exec_without_returning(&self.db).await {
+                Err(DbErr::RecordNotInserted) => 0,
+                outcome => outcome.map_err(unique_to_input)?,
+            };
+        }
+        Ok(inserted)
     }
 
     /// Writes a row that was read, locked and changed in this transaction.

@@ -349,11 +349,30 @@ pub(crate) async fn resolve_or_invite(
         };
         users.push(found);
     }
-    tx.insert_all(&invited).await?;
-    for user in &invited {
-        tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
+    let stored = invite(tx, &invited).await?;
+    for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
+        let found = stored.iter().find(|stored| stored.email_key == user.email_key);
+        *user = found.cloned().ok_or_else(|| Error::conflict("a user has gone; try again"))?;
     }
     Ok(users)
+}
+
+/// Inserts pending users, and returns who has their addresses now: somebody else may have invited
+/// one of them at the same moment.
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>> {
+    let made = tx.insert_new(invited, user::Column::EmailKey).await?;
+    let stored = if made == invited.len() as u64 {
+        invited.to_vec()
+    } else {
+        let keys = invited.iter().filter_map(|user| user.email_key.clone());
+        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(keys));
+        select.lock(LockType::Share).all(tx.db()).await?
+    };
+    for user in stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)) {
+        tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
+    }
+    Ok(stored)
 }
 
 /// Ids and external ids are found among the users whom the caller may see, addresses among all:

@@ -24,6 +24,7 @@ mod statements;
 mod steps;
 mod team;
 mod team_calls;
+mod team_faults;
 mod team_life;
 mod team_limits;
 mod team_read;
