@@ -325,6 +325,15 @@ async fn a_key_that_belongs_to_a_team_acts_in_that_team_alone() {
             assert_eq!(answer.code(), code, "{field} {input}: {:#}", answer.body);
         }
         assert_eq!(rows(app, "api_keys").await, before);
+        let joinable = json!({ "id": world.a2, "isJoinable": true });
+        done(&admin, "teamUpdate", joinable, "team { id }").await;
+        let join = change(&key, "teamJoin", json!({ "teamId": world.a2 }), "__typename").await;
+        assert!(["FORBIDDEN", "NOT_FOUND"].contains(&join.code().as_str()), "{:#}", join.body);
+        let leave = json!({
+            "teamId": world.b1, "user": { "id": world.users["team_admin"] },
+        });
+        let left = change(&key, "teamMemberRemove", leave, "__typename").await;
+        assert_eq!(left.code(), "NOT_FOUND", "{:#}", left.body);
         done(&key, "teamUpdate", json!({ "id": world.a1, "name": "A1 again" }), "team { id }")
             .await;
         done(&key, "apiKeyCreate", json!({ "teamId": world.a1 }), "secret").await;
