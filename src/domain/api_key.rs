@@ -839,11 +839,18 @@ pub async fn delete(
         }
     }
     let ids = keys.iter().map(|key| key.id).collect();
+    remove_each(tx, keys).await?;
+    Ok(ids)
+}
+
+/// Deletes keys that stand in different places.
+pub(crate) async fn remove_each(tx: &mut Tx, keys: Vec<api_key::Model>) -> Result<u64> {
+    let mut gone = 0;
     for key in keys {
         let organization = organization_of(tx, &key).await?;
-        remove_all(tx, vec![key], organization).await?;
+        gone += remove_all(tx, vec![key], organization).await?;
     }
-    Ok(ids)
+    Ok(gone)
 }
 
 /// The keys of a team, or of one of its members, for what must hold whoever asks.

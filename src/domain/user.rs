@@ -687,7 +687,7 @@ pub async fn delete(
 #[expect(clippy::disallowed_methods, reason = "of a user that the caller may delete")]
 async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Result<()> {
     let keys = super::api_key::of_user(tx, user.id).await?;
-    deleted.api_keys += super::api_key::remove_all(tx, keys, None).await?;
+    deleted.api_keys += super::api_key::remove_each(tx, keys).await?;
     let members = team_membership::Entity::find()
         .find_also_related(entity::team::Entity)
         .filter(team_membership::Column::UserId.eq(user.id));

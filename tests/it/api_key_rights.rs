@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::on_each_database;
 use crate::harness::world::{World, api_key};
 use crate::harness::{Client, TestApp};
+use crate::harness::{on_each_database, on_each_database_with};
 use crate::steps::{change, done, execute, is_known, read, rows, sql_id};
 
 /// A key of the member with limits of every kind; the organization's people made it.
@@ -325,9 +325,36 @@ async fn a_key_that_belongs_to_a_team_acts_in_that_team_alone() {
             assert_eq!(answer.code(), code, "{field} {input}: {:#}", answer.body);
         }
         assert_eq!(rows(app, "api_keys").await, before);
+        let joinable = json!({ "id": world.a2, "isJoinable": true });
+        done(&admin, "teamUpdate", joinable, "team { id }").await;
+        let join = change(&key, "teamJoin", json!({ "teamId": world.a2 }), "__typename").await;
+        assert!(["FORBIDDEN", "NOT_FOUND"].contains(&join.code().as_str()), "{:#}", join.body);
+        let leave = json!({
+            "teamId": world.b1, "user": { "id": world.users["team_admin"] },
+        });
+        let left = change(&key, "teamMemberRemove", leave, "__typename").await;
+        assert_eq!(left.code(), "NOT_FOUND", "{:#}", left.body);
         done(&key, "teamUpdate", json!({ "id": world.a1, "name": "A1 again" }), "team { id }")
             .await;
         done(&key, "apiKeyCreate", json!({ "teamId": world.a1 }), "secret").await;
+    })
+    .await;
+}
+
+/// SECURITY 3, footnote 2: where people may make teams, they do so with keys of their own, not with
+/// a key of a team.
+#[tokio::test]
+async fn a_key_that_belongs_to_a_team_makes_no_team() {
+    on_each_database_with(&[("TOLLKEEP__TEAMS__SELF_SERVE", "true")], async |app| {
+        let world = World::new(app).await;
+        let input = json!({ "teamId": world.a1, "userId": world.users["member"] });
+        let (_, secret) = api_key(&app.admin(), input).await;
+        let input = json!({ "name": "Mine" });
+        let in_team = app.with_key(Some(&secret));
+        let answer = change(&in_team, "teamCreate", input.clone(), "team { id }").await;
+        assert_eq!(answer.code(), "FORBIDDEN");
+        done(world.person("member"), "teamCreate", input, "team { id }").await;
+        assert_eq!(rows(app, "teams WHERE name = 'Mine'").await, 1);
     })
     .await;
 }

@@ -527,7 +527,7 @@ async fn a_plain_member_runs_no_team_and_each_try_is_recorded() {
             assert_eq!(answer.code(), "FORBIDDEN", "{field}: {:#}", answer.body);
         }
         assert_eq!(rows(app, "team_memberships").await, before);
-        let admins = format!("team_memberships WHERE role = 'admin' AND user_id = {}", sql_id(app, &world.users["member"]));
+        let admins = format!("team_memberships WHERE role = 'ADMIN' AND user_id = {}", sql_id(app, &world.users["member"]));
         assert_eq!(rows(app, &admins).await, 0);
         let query = format!(
             "{{ auditEvents(filter: {{ actions: [ACCESS_DENIED], actorId: \"{}\" }}) {{ totalCount }} }}",

@@ -30,3 +30,4 @@ mod team_limits;
 mod team_read;
 mod team_update;
 mod user;
+mod user_search;

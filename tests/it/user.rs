@@ -431,6 +431,10 @@ async fn deleting_a_user_takes_all_along_that_hangs_on_it() {
             "deletedIds": [id], "deletedMembershipCount": 1, "deletedApiKeyCount": 2,
         });
         assert_eq!(gone, wanted);
+        let deleted = "{ auditEvents(filter: { actions: [API_KEY_DELETED] }) { nodes {
+            organizationId teamId } } }";
+        let event = json!([{ "organizationId": world.a, "teamId": world.a1 }]);
+        assert_eq!(read(own, deleted).await["nodes"], event, "of the key in the team");
         assert!(!is_known(&app.with_key(Some(&secret))).await);
         assert!(!is_known(world.person("team_admin")).await);
         assert!(is_known(world.person("service")).await, "the team's own key lives on");
@@ -503,67 +507,6 @@ async fn an_organization_admin_has_no_power_over_people_who_belong_elsewhere_too
         }
         let input = json!({ "id": world.users["team_admin"], "name": "Renamed" });
         done(own, "userUpdate", input, "user { id }").await;
-    })
-    .await;
-}
-
-/// SECURITY case 29 (CVE-2026-25591): a search text stands for itself, whatever its case.
-#[tokio::test]
-async fn a_search_is_literal_and_ignores_case() {
-    on_each_database(async |app| {
-        let admin = app.admin();
-        let names = ["100% sure", "under_score", "back\\slash", "Ärger ΣΊΣΥΦΟΣ", "plain"];
-        for (number, name) in names.iter().enumerate() {
-            let input = json!({ "name": name, "externalId": format!("EXT-{number}") });
-            done(&admin, "userCreate", input, "user { id }").await;
-        }
-        let query = "query($search: String!) {
-            users(filter: { search: $search }) { totalCount nodes { name } }
-        }";
-        for (search, found) in [
-            ("%", &["100% sure"][..]),
-            ("_", &["under_score"]),
-            ("\\", &["back\\slash"]),
-            ("\\\\", &[]),
-            ("%%", &[]),
-            ("0%_", &[]),
-            ("p.*n", &[]),
-            ("' OR 1=1 --", &[]),
-            ("äRGER", &["Ärger ΣΊΣΥΦΟΣ"]),
-            ("PLAIN", &["plain"]),
-            ("ext-4", &["plain"]),
-        ] {
-            let users = admin.run_with(query, json!({ "search": search })).await.data();
-            let nodes = users["users"]["nodes"].as_array().unwrap();
-            let names: Vec<_> = nodes.iter().map(|user| user["name"].clone()).collect();
-            assert_eq!(names, found, "{search}");
-            assert_eq!(users["users"]["totalCount"], found.len(), "{search}");
-        }
-        for search in ["%".repeat(256), "_".repeat(256)] {
-            let users = admin.run_with(query, json!({ "search": search })).await.data();
-            assert_eq!(users["users"]["totalCount"], 0);
-        }
-        for length in [257, 10_240] {
-            let answer = admin.run_with(query, json!({ "search": "a".repeat(length) })).await;
-            answer.refused("BAD_USER_INPUT", "filter.search");
-        }
-    })
-    .await;
-}
-
-/// SECURITY case 29: no filter looks at what the caller may not read.
-#[tokio::test]
-async fn no_search_finds_a_user_by_an_address_that_one_may_not_read() {
-    on_each_database(async |app| {
-        let world = World::new(app).await;
-        let query = "{ users(filter: { search: \"@example.com\" }) { totalCount nodes { id } } }";
-        for name in ["member", "team_admin", "organization_admin", "outsider"] {
-            let found = read(world.person(name), query).await;
-            assert_eq!(found, json!({ "totalCount": 0, "nodes": [] }), "{name}");
-        }
-        for name in ["platform_viewer", "platform_admin"] {
-            assert_eq!(read(world.person(name), query).await["totalCount"], 8, "{name}");
-        }
     })
     .await;
 }
