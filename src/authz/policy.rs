@@ -21,7 +21,9 @@ pub fn roles_over(actor: &Actor, place: &Placement) -> Vec<Role> {
             roles.push(Role::ServiceKey);
         }
     }
-    if place.owner.is_some() && place.owner == actor.user_id() {
+    // A platform viewer sees itself as it sees everybody, and changes nothing of its own either.
+    let watches = actor.platform_role() == Some(PlatformRole::Viewer);
+    if place.owner.is_some() && place.owner == actor.user_id() && !watches {
         roles.push(oneself(actor, place));
     }
     if place.key.is_some() && place.key == actor.key_id() {

@@ -70,7 +70,7 @@ impl Permission {
             Self::TeamUpdate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
             Self::TeamLimitUpdate => &[PlatformAdmin, OrganizationAdmin],
             Self::TeamDelete | Self::TeamBlock => &[PlatformAdmin, OrganizationAdmin],
-            Self::TeamJoin => &[PlatformAdmin, ONESELF],
+            Self::TeamJoin => &[PlatformAdmin, PlatformViewer, ONESELF],
             Self::TeamMemberAdd | Self::TeamMemberLimitUpdate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
             }

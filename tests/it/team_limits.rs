@@ -380,7 +380,7 @@ async fn changing_a_budget_resets_nothing() {
 
         let bad = edit(json!({ "softSpend": "6" }));
         let answer = set(&admin, &world.a1, bad).await;
-        answer.refused("BAD_USER_INPUT", "input.budgets.0.edit.softSpend");
+        answer.refused("BAD_USER_INPUT", "input.budgets.0.edit.limits.softSpend");
     })
     .await;
 }

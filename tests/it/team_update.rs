@@ -110,7 +110,7 @@ async fn metadata_is_merged() {
     .await;
 }
 
-/// T-UPD-1, T-UPD-2, C-T32: an unknown team is NOT_FOUND at the field that named it, in every
+/// T-UPD-1, T-UPD-2, C-T32: an unknown team is `NOT_FOUND` at the field that named it, in every
 /// mutation; an id that is left out does not fit the schema.
 #[tokio::test]
 async fn an_unknown_team_is_not_found_everywhere() {
