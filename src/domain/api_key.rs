@@ -1,8 +1,18 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
+mod create;
+mod removal;
+mod secrets;
+
+pub use create::{Create, create};
+pub use removal::delete;
+pub(crate) use removal::{of_team, of_user, remove_all, remove_each};
+pub use secrets::rotate;
+use secrets::secret_row;
+
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
-use entity::role::{ApiKeyKind, ScopeKind};
+use entity::role::ApiKeyKind;
 use entity::value::{ModelAccess, Words};
 use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType};
@@ -15,49 +25,17 @@ use serde_json::Value;
 use super::field::{self, Faults, distinct, search_text};
 use super::limit::Held;
 use super::scope::{Place, Scope};
-use super::{Change, budget, limit, membership, model_access, period};
+use super::{Change, budget, limit, membership, model_access};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also, authorize,
-    authorize_at,
+    Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
-use crate::secret::{PEPPER_ID, Secret};
+use crate::secret::Secret;
 
 /// The most routes of a key.
 pub const ROUTES: usize = 50;
-
-/// A new key.
-#[derive(Clone, Debug)]
-pub struct Create {
-    /// Who it stands for.
-    pub kind: ApiKeyKind,
-    /// The owner; none for the caller.
-    pub user: Option<Reference>,
-    /// The team that is charged.
-    pub team: Option<Reference>,
-    /// The caller's id for it.
-    pub external_id: Option<String>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Which models it may call.
-    pub model_access: Option<ModelAccess>,
-    /// What it may be used for.
-    pub allowed_routes: Option<Vec<String>>,
-    /// Labels.
-    pub tags: Vec<String>,
-    /// Free data.
-    pub metadata: Option<Value>,
-    /// When it expires.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// After how long it expires.
-    pub expires_in: Option<String>,
-    /// Its budgets.
-    pub budgets: Vec<budget::Entry>,
-    /// A secret that a platform admin chose.
-    pub secret: Option<String>,
-}
 
 /// A change of a key.
 #[derive(Clone, Debug, Default)]
@@ -293,182 +271,6 @@ pub(crate) async fn place(tx: &Tx, key: &api_key::Model) -> Result<Place> {
     Ok(Place::api_key(key, team_row.as_ref(), member.as_ref()))
 }
 
-/// Makes a key. Its secret is in the answer, and nowhere else.
-///
-/// # Errors
-/// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
-/// of the key with which the caller asks: what is left out is never more than that key has.
-pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
-    let (owner, team) = authorize_owner(tx, &input).await?;
-    if input.secret.is_some() {
-        authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
-    }
-    let mut faults = Faults::default();
-    let now = tx.now();
-    let expires_at = expiry(&mut faults, now, &input);
-    let access = input.model_access.unwrap_or_default();
-    if let Some(external_id) = &input.external_id {
-        faults.external_id("input.externalId", external_id);
-    }
-    if let Some(name) = &input.name {
-        faults.name("input.name", name);
-    }
-    faults.model_access("input.modelAccess", &access);
-    faults.words("input.tags", &input.tags);
-    if let Some(routes) = &input.allowed_routes {
-        check_routes(&mut faults, routes);
-    }
-    let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
-    let secret = match &input.secret {
-        None => Some(Secret::generate(input.kind)),
-        Some(text) => Secret::chosen(text),
-    };
-    if secret.is_none() {
-        faults.add(
-            "input.secret",
-            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
-        );
-    }
-    faults.finish()?;
-    budget::check_entries(&input.budgets, "input")?;
-    let secret = secret.ok_or_else(|| Error::internal("a fault was not reported"))?;
-
-    let row = api_key::Model {
-        id: tx.id(),
-        kind: input.kind,
-        user_id: owner,
-        team_id: team.as_ref().map(|team| team.id),
-        search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
-        external_id: input.external_id,
-        name: input.name,
-        model_access: access,
-        allowed_routes: input.allowed_routes.map(distinct),
-        tags: distinct(input.tags),
-        metadata,
-        blocked_by: None,
-        expires_at,
-        last_used_at: None,
-        version: 1,
-        created_at: now,
-        created_by: tx.by(),
-        updated_at: now,
-        updated_by: tx.by(),
-    };
-    check_own_key(tx, &row)?;
-    check_own_budgets(&own_budgets(tx).await?, |own| {
-        input.budgets.iter().any(|entry| match entry {
-            budget::Entry::Create(limits) => limits.is_within(&own.budget),
-            budget::Entry::Attach { budget, .. } => budget.id() == Some(own.budget.id),
-            budget::Entry::Edit { .. } => false,
-        })
-    })?;
-    let place = match (&team, owner) {
-        (Some(team), Some(user)) => {
-            let member = membership::of_user_in_team(tx, team.id, user).await?;
-            let member = member.ok_or_else(|| {
-                Error::input("input.userId", "this user is not a member of the team")
-            })?;
-            Place::api_key(&row, Some(team), Some(&member))
-        }
-        (team, _) => Place::api_key(&row, team.as_ref(), None),
-    };
-    tx.insert(&row).await?;
-    tx.insert(&secret_row(tx, &row, &secret)).await?;
-    let subject = Subject::api_key(&row, place.organization);
-    tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
-    if !input.budgets.is_empty() {
-        budget::assign(tx, &place, input.budgets, "input").await?;
-    }
-    limit::check_above(tx, &place, &row.model_access, "input").await?;
-    Ok(WithSecret { api_key: row, secret })
-}
-
-/// Finds owner and team, and proves that the caller may make such a key for them.
-async fn authorize_owner(
-    tx: &Tx,
-    input: &Create,
-) -> Result<(Option<UserId>, Option<entity::team::Model>)> {
-    let team = match &input.team {
-        Some(reference) => Some(super::team::find_shared(tx, reference, "input.teamId").await?),
-        None => None,
-    };
-    let in_team = |team: &entity::team::Model| Placement::team(team.organization_id, team.id);
-    match input.kind {
-        ApiKeyKind::Gateway => {
-            authorize_at(tx, Permission::GatewayKeyCreate, Placement::platform())?;
-        }
-        ApiKeyKind::Admin => {
-            authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
-        }
-        ApiKeyKind::Service => {
-            let place = team.as_ref().map_or_else(Placement::platform, in_team);
-            authorize_at(tx, Permission::ServiceKeyCreate, place)?;
-        }
-        ApiKeyKind::User => {
-            let owner = owner_of(tx, input).await?;
-            let place = match &team {
-                Some(team) => in_team(team),
-                None => Placement::platform(),
-            };
-            let own = owner == tx.actor().user_id();
-            let permission = match &team {
-                // Members who are granted keys make them for themselves alone.
-                Some(_) if !own => Permission::ServiceKeyCreate,
-                Some(_) => Permission::TeamApiKeyCreate,
-                None => Permission::ApiKeyCreate,
-            };
-            authorize_at(tx, permission, place.owned_by(owner))?;
-            return match owner {
-                Some(owner) => Ok((Some(owner), team)),
-                None => Err(Error::input("input.userId", "say whose key this is to be")),
-            };
-        }
-    }
-    let mut faults = Faults::default();
-    if input.user.is_some() {
-        faults.add("input.userId", "only a key of the kind USER has an owner");
-    }
-    if input.kind == ApiKeyKind::Service && team.is_none() {
-        faults.add("input.teamId", "a service key belongs to a team");
-    }
-    if input.kind != ApiKeyKind::Service && team.is_some() {
-        faults.add("input.teamId", "only keys of the kinds USER and SERVICE belong to a team");
-    }
-    faults.finish()?;
-    Ok((None, team))
-}
-
-async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
-    let Some(reference) = &input.user else { return Ok(tx.actor().user_id()) };
-    if reference.id::<UserId>().is_some() && reference.id() == tx.actor().user_id() {
-        return Ok(tx.actor().user_id());
-    }
-    let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
-    let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
-    Ok(Some(found.ok_or_else(missing)?.id))
-}
-
-fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {
-    if input.expires_at.is_some() && input.expires_in.is_some() {
-        faults.add("input.expiresIn", "give either expiresAt or expiresIn, not both");
-    }
-    let at = match &input.expires_in {
-        None => input.expires_at,
-        Some(text) => match period::parse_duration(text) {
-            Ok(span) => span.after(now),
-            Err(error) => {
-                faults.add("input.expiresIn", error.to_string());
-                None
-            }
-        },
-    };
-    if input.expires_at.is_some_and(|at| at <= now) {
-        faults.add("input.expiresAt", "this instant is in the past");
-    }
-    at
-}
-
 fn check_routes(faults: &mut Faults, routes: &[String]) {
     if routes.is_empty() || routes.len() > ROUTES {
         let message = format!("list 1 to {ROUTES} routes, or leave the list out for all");
@@ -555,18 +357,6 @@ fn has_within(given: &[Held], own: &Held) -> bool {
         given.budget.id == own.budget.id
             || budget::Limits::from(&given.budget).is_within(&own.budget)
     })
-}
-
-fn secret_row(tx: &Tx, key: &api_key::Model, secret: &Secret) -> api_key_secret::Model {
-    api_key_secret::Model {
-        id: tx.id(),
-        api_key_id: key.id,
-        digest: secret.digest(tx.pepper()),
-        pepper_id: PEPPER_ID,
-        hint: secret.hint(),
-        not_after: None,
-        created_at: tx.now(),
-    }
 }
 
 /// Changes a key. Owners without power over the team may only narrow it (SECURITY 3, footnote 5).
@@ -671,100 +461,6 @@ fn widens(before: &api_key::Model, after: &api_key::Model) -> bool {
     routes || longer || tags || !model_access::is_within(&after.model_access, &before.model_access)
 }
 
-/// Gives a key a new secret. The old one stays valid for the grace that is asked for, at most the
-/// deployment's; older ones end at once.
-///
-/// # Errors
-/// Faults in the input; [`Error::Conflict`] for an expired key and a stale version;
-/// [`Error::LimitExceeded`] when the caller's own key is more limited than this one, whose secret
-/// it would hold.
-pub async fn rotate(
-    tx: &mut Tx,
-    key: Authorized<api_key::Model>,
-    grace: Option<String>,
-    expected_version: Option<i32>,
-) -> Result<WithSecret> {
-    let before = key.into_inner();
-    field::expect_version(expected_version, before.version)?;
-    if tx.actor().key_id() != Some(before.id) {
-        let held = limit::held_by(tx, &[Scope::api_key(before.id)]).await?;
-        check_own_key(tx, &before)
-            .and(check_own_budgets(&own_budgets(tx).await?, |own| has_within(&held, own)))
-            .map_err(|_| {
-                Error::limit("input.id", "the key that you use is limited more than this")
-            })?;
-    }
-    let now = tx.now();
-    if before.expires_at.is_some_and(|at| at <= now) {
-        return Err(Error::conflict("the key has expired: give it a later expiresAt first"));
-    }
-    let mut faults = Faults::default();
-    let until = match grace.as_deref() {
-        None | Some("0s" | "PT0S" | "P0D") => now,
-        Some(text) => match period::parse_duration(text).map(|span| span.after(now)) {
-            Ok(Some(until)) => until,
-            Ok(None) => now,
-            Err(error) => {
-                faults.add("input.gracePeriod", error.to_string());
-                now
-            }
-        },
-    };
-    let longest = chrono::TimeDelta::from_std(tx.rules().max_rotation_grace).unwrap_or_default();
-    if until > now + longest {
-        let days = longest.num_days();
-        faults.add(
-            "input.gracePeriod",
-            format!("the old secret may stay valid for at most {days} days"),
-        );
-    }
-    faults.finish()?;
-    end_old_secrets(tx, before.id, until).await?;
-    let secret = Secret::generate(before.kind);
-    tx.insert(&secret_row(tx, &before, &secret)).await?;
-    let mut after = before.clone();
-    after.version += 1;
-    after.updated_at = now;
-    after.updated_by = tx.by();
-    tx.update(&after).await?;
-    let subject = Subject::api_key(&after, organization_of(tx, &after).await?);
-    let image = |key: &api_key::Model, hint: Option<String>| {
-        serde_json::json!({
-            "id": key.id, "version": key.version, "hint": hint, "oldSecretValidUntil": until,
-        })
-    };
-    let event = Event::changed(
-        AuditAction::ApiKeyRotated,
-        subject,
-        &image(&before, None),
-        &image(&after, Some(secret.hint())),
-    );
-    tx.record(event);
-    Ok(WithSecret { api_key: after, secret })
-}
-
-/// Lets the current secret live until the end of its grace, and deletes older ones.
-#[expect(clippy::disallowed_methods, reason = "of a key that the caller may rotate")]
-async fn end_old_secrets(tx: &Tx, key: ApiKeyId, until: DateTime<Utc>) -> Result<()> {
-    let secrets = api_key_secret::Entity::find()
-        .filter(api_key_secret::Column::ApiKeyId.eq(key))
-        .order_by_desc(api_key_secret::Column::CreatedAt)
-        .order_by_desc(api_key_secret::Column::Id)
-        .all(tx.db())
-        .await?;
-    let current = secrets.into_iter().find(|secret| secret.not_after.is_none());
-    let mut others = api_key_secret::Column::ApiKeyId.eq(key).into_condition();
-    if let Some(mut current) = current
-        && until > tx.now()
-    {
-        current.not_after = Some(until);
-        tx.update(&current).await?;
-        others = others.add(api_key_secret::Column::Id.ne(current.id));
-    }
-    api_key_secret::Entity::delete_many().filter(others).exec(tx.db()).await?;
-    Ok(())
-}
-
 /// Blocks a key: it is refused at once.
 ///
 /// # Errors
@@ -809,89 +505,4 @@ async fn set_block(
     let subject = Subject::api_key(&after, organization_of(tx, &after).await?);
     tx.record(Event::changed(action, subject, &before, &after));
     Ok(after)
-}
-
-/// Deletes keys: all, or none.
-///
-/// # Errors
-/// [`Error::NotFound`] for the first key that the caller may not see.
-pub async fn delete(
-    tx: &mut Tx,
-    references: &[Reference],
-    expected_version: Option<i32>,
-) -> Result<Vec<ApiKeyId>> {
-    let mut faults = Faults::default();
-    faults.ids("input.ids", references.len());
-    if expected_version.is_some() && references.len() != 1 {
-        faults.add("input.expectedVersion", "this goes with one id");
-    }
-    faults.finish()?;
-    let mut keys: Vec<api_key::Model> = Vec::new();
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<ApiKeyId>());
-    for (index, reference) in ordered {
-        let field = format!("input.ids.{index}");
-        let key =
-            authorize::<api_key::Model>(tx, Permission::ApiKeyDelete, reference, &field).await?;
-        field::expect_version(expected_version, key.version)?;
-        if keys.iter().all(|known| known.id != key.id) {
-            keys.push(key.into_inner());
-        }
-    }
-    let ids = keys.iter().map(|key| key.id).collect();
-    remove_each(tx, keys).await?;
-    Ok(ids)
-}
-
-/// Deletes keys that stand in different places.
-pub(crate) async fn remove_each(tx: &mut Tx, keys: Vec<api_key::Model>) -> Result<u64> {
-    let mut gone = 0;
-    for key in keys {
-        let organization = organization_of(tx, &key).await?;
-        gone += remove_all(tx, vec![key], organization).await?;
-    }
-    Ok(gone)
-}
-
-/// The keys of a team, or of one of its members, for what must hold whoever asks.
-#[expect(clippy::disallowed_methods, reason = "of a team that the caller may change")]
-pub(crate) async fn of_team(
-    tx: &Tx,
-    team: TeamId,
-    user: Option<UserId>,
-) -> Result<Vec<api_key::Model>> {
-    let mut select = api_key::Entity::find().filter(api_key::Column::TeamId.eq(team));
-    if let Some(user) = user {
-        select = select.filter(api_key::Column::UserId.eq(user));
-    }
-    Ok(select.order_by_asc(api_key::Column::Id).lock(LockType::Update).all(tx.db()).await?)
-}
-
-/// The keys of a user, for what must hold whoever asks.
-#[expect(clippy::disallowed_methods, reason = "of a user that the caller may delete")]
-pub(crate) async fn of_user(tx: &Tx, user: UserId) -> Result<Vec<api_key::Model>> {
-    let select = api_key::Entity::find().filter(api_key::Column::UserId.eq(user));
-    Ok(select.order_by_asc(api_key::Column::Id).lock(LockType::Update).all(tx.db()).await?)
-}
-
-/// Deletes keys with their secrets and budgets.
-pub(crate) async fn remove_all(
-    tx: &mut Tx,
-    keys: Vec<api_key::Model>,
-    organization: Option<OrganizationId>,
-) -> Result<u64> {
-    let ids: Vec<_> = keys.iter().map(|key| key.id.uuid()).collect();
-    let team = keys.first().and_then(|key| key.team_id);
-    limit::forget_scopes(tx, ScopeKind::ApiKey, &ids, team).await?;
-    for chunk in ids.chunks(500) {
-        let gone = api_key_secret::Column::ApiKeyId.is_in(chunk.iter().copied());
-        api_key_secret::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-        let gone = api_key::Column::Id.is_in(chunk.iter().copied());
-        api_key::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-    }
-    for key in &keys {
-        let subject = Subject::api_key(key, organization);
-        tx.record(Event::gone(AuditAction::ApiKeyDeleted, subject, key));
-    }
-    Ok(keys.len() as u64)
 }

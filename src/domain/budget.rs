@@ -4,27 +4,30 @@
 //! made it inline. Editing a budget through a scope never changes what another scope has: a budget
 //! that others use, or that the scope does not own, is forked (REFERENCE M-UPD-8, C-T12).
 
-use std::collections::BTreeMap;
+mod assign;
+mod in_force;
 
-use entity::id::{BudgetAssignmentId, BudgetId, Id, OrganizationId};
-use entity::role::{Counting, ScopeKind};
+pub(crate) use assign::replace_limits;
+pub use assign::{Entry, assign, check_entries};
+pub use in_force::{InForce, in_force};
+
+use entity::id::{BudgetId, Id, OrganizationId};
+use entity::role::ScopeKind;
 use entity::value::Usd;
-use entity::{budget, budget_assignment, budget_window};
+use entity::{budget, budget_assignment};
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, JoinType,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo,
 };
 
 use super::field::{self, Faults, search_text};
-use super::limit::{self, Held};
+use super::limit::{self};
 use super::period::Period;
-use super::scope::{Place, Scope};
+use super::scope::Scope;
 use super::{Cascade, Change};
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at, policy,
-};
+use crate::authz::{Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
 
@@ -71,27 +74,6 @@ pub struct LimitsChange {
     pub max_parallel_requests: Change<i64>,
     /// See [`Limits::model_pattern`].
     pub model_pattern: Change<String>,
-}
-
-/// One entry of the list of budgets that a scope is to have.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// A new budget of the scope's own.
-    Create(Limits),
-    /// A budget that exists, here or elsewhere; one that the scope has stays as it is.
-    Attach {
-        /// Which.
-        budget: Reference,
-        /// How it counts; none for what it was, or `EACH`.
-        counting: Option<Counting>,
-    },
-    /// A budget that the scope has, changed for this scope alone.
-    Edit {
-        /// Which.
-        budget: Reference,
-        /// How.
-        change: LimitsChange,
-    },
 }
 
 /// A new budget that stands alone.
@@ -396,219 +378,6 @@ async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {
     Ok(())
 }
 
-/// Gives a scope exactly these budgets: makes new ones, attaches, edits, and takes off the rest.
-///
-/// # Errors
-/// Faults in the input; a budget that the caller may not see, or that belongs to another
-/// organization, is missing.
-pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
-    check_entries(&entries, field)?;
-    let current = limit::held_by(tx, &[place.scope]).await?;
-    let mut kept: Vec<BudgetId> = Vec::new();
-    for (index, entry) in entries.into_iter().enumerate() {
-        let path = format!("{field}.budgets.{index}");
-        match entry {
-            Entry::Create(limits) => {
-                let id = create_inline(tx, place, limits).await?;
-                listed(&mut kept, id, &path)?;
-            }
-            Entry::Attach { budget, counting } => {
-                let budget = find_attachable(tx, place, &budget, &path).await?;
-                listed(&mut kept, budget.id, &path)?;
-                let held = current.iter().find(|held| held.budget.id == budget.id);
-                match (held, counting) {
-                    (Some(held), Some(counting)) if held.assignment.counting != counting => {
-                        recount(tx, place, held, counting).await?;
-                    }
-                    (Some(_), _) => {}
-                    (None, counting) => {
-                        attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
-                    }
-                }
-            }
-            Entry::Edit { budget, change } => {
-                let wanted = |held: &&Held| {
-                    budget.id::<BudgetId>() == Some(held.budget.id)
-                        || budget.external().is_some_and(|external| {
-                            held.budget.external_id.as_deref() == Some(external)
-                        })
-                };
-                let held = current.iter().find(wanted).ok_or_else(|| Error::NotFound {
-                    noun: "budget",
-                    field: Some(format!("{path}.edit.budgetId")),
-                })?;
-                let mut after = held.budget.clone();
-                let mut faults = Faults::default();
-                apply_change(&mut faults, &format!("{path}.edit.limits"), &mut after, change);
-                faults.finish()?;
-                listed(&mut kept, held.budget.id, &path)?;
-                let id = replace_limits(tx, place, held, after).await?;
-                // A fork has an id of its own.
-                kept.push(id);
-            }
-        }
-    }
-    for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
-        detach(tx, place, held).await?;
-    }
-    Ok(())
-}
-
-/// Notes a budget of the list; each may stand there once.
-fn listed(kept: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
-    if kept.contains(&id) {
-        return Err(Error::input(path, "this budget is listed twice"));
-    }
-    kept.push(id);
-    Ok(())
-}
-
-/// Checks the entries of a list of budgets as far as that needs no database.
-///
-/// # Errors
-/// [`Error::BadInput`].
-pub fn check_entries(entries: &[Entry], field: &str) -> Result<()> {
-    let mut faults = Faults::default();
-    if entries.len() > BUDGETS_PER_SCOPE {
-        faults.add(format!("{field}.budgets"), format!("give at most {BUDGETS_PER_SCOPE} budgets"));
-    }
-    for (index, entry) in entries.iter().enumerate() {
-        if let Entry::Create(limits) = entry {
-            check_limits(&mut faults, &format!("{field}.budgets.{index}.create"), limits);
-        }
-    }
-    faults.finish()
-}
-
-async fn create_inline(tx: &mut Tx, place: &Place, limits: Limits) -> Result<BudgetId> {
-    let mut row = row(tx, limits, place.organization);
-    row.owner_kind = Some(place.scope.kind);
-    row.owner_id = Some(place.scope.id);
-    tx.insert(&row).await?;
-    let subject = Subject::budget(&row, place.team);
-    tx.record(Event::made(AuditAction::BudgetCreated, subject, &row));
-    attach(tx, place, &row, Counting::Each).await?;
-    Ok(row.id)
-}
-
-async fn find_attachable(
-    tx: &Tx,
-    place: &Place,
-    reference: &Reference,
-    path: &str,
-) -> Result<budget::Model> {
-    let missing =
-        || Error::NotFound { noun: "budget", field: Some(format!("{path}.attach.budgetId")) };
-    let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
-    let found = super::at_most_one(select.limit(2).lock(LockType::Share).all(tx.db()).await?)?;
-    found
-        .filter(|budget| {
-            budget.organization_id.is_none() || budget.organization_id == place.organization
-        })
-        .ok_or_else(missing)
-}
-
-async fn attach(
-    tx: &mut Tx,
-    place: &Place,
-    budget: &budget::Model,
-    counting: Counting,
-) -> Result<()> {
-    let assignment = budget_assignment::Model {
-        id: tx.id::<BudgetAssignmentId>(),
-        budget_id: budget.id,
-        scope_kind: place.scope.kind,
-        scope_id: place.scope.id,
-        counting,
-        created_at: tx.now(),
-        created_by: tx.by(),
-    };
-    tx.insert(&assignment).await?;
-    let subject = Subject::budget(budget, place.team);
-    tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
-    Ok(())
-}
-
-/// Lets a budget count otherwise on a scope that has it.
-async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) -> Result<()> {
-    let mut assignment = held.assignment.clone();
-    assignment.counting = counting;
-    tx.update(&assignment).await?;
-    let subject = Subject::budget(&held.budget, place.team);
-    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
-    Ok(())
-}
-
-/// Takes a budget off a scope; one that the scope owns and nobody else uses is deleted.
-async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
-    budget_assignment::Entity::delete_many()
-        .filter(budget_assignment::Column::Id.eq(held.assignment.id))
-        .exec(tx.db())
-        .await?;
-    let subject = Subject::budget(&held.budget, place.team);
-    tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
-    if held.budget.owner_kind.is_some() && !has_users(tx, held.budget.id).await? {
-        remove(tx, &held.budget).await?;
-        tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
-    }
-    Ok(())
-}
-
-async fn has_users(tx: &Tx, budget: BudgetId) -> Result<bool> {
-    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(budget));
-    Ok(!users.limit(1).all(tx.db()).await?.is_empty())
-}
-
-/// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
-/// fork that takes the scope's counters along. The period is not touched unless it changes.
-pub(crate) async fn replace_limits(
-    tx: &mut Tx,
-    place: &Place,
-    held: &Held,
-    mut after: budget::Model,
-) -> Result<BudgetId> {
-    let before = &held.budget;
-    if after == *before {
-        return Ok(before.id);
-    }
-    let scope = held.scope();
-    let owned = before.owner_kind == Some(scope.kind) && before.owner_id == Some(scope.id);
-    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(before.id));
-    if owned && users.limit(2).all(tx.db()).await?.len() < 2 {
-        stamp(tx, &mut after);
-        tx.update(&after).await?;
-        let subject = Subject::budget(&after, place.team);
-        tx.record(Event::changed(AuditAction::BudgetUpdated, subject, before, &after));
-        return Ok(after.id);
-    }
-    after.id = tx.id();
-    after.external_id = None;
-    after.owner_kind = Some(scope.kind);
-    after.owner_id = Some(scope.id);
-    after.organization_id = place.organization;
-    after.search_text = search_text(&[after.name.as_deref()]);
-    stamp(tx, &mut after);
-    after.version = 1;
-    after.created_at = tx.now();
-    after.created_by = tx.by();
-    tx.insert(&after).await?;
-    let mut assignment = held.assignment.clone();
-    assignment.budget_id = after.id;
-    assignment.counting = Counting::Each;
-    tx.update(&assignment).await?;
-    budget_window::Entity::update_many()
-        .col_expr(budget_window::Column::BudgetId, Expr::val(after.id.uuid()))
-        .filter(budget_window::Column::BudgetId.eq(before.id))
-        .filter(budget_window::Column::ScopeId.eq(scope.id))
-        .exec(tx.db())
-        .await?;
-    let subject = Subject::budget(&after, place.team);
-    tx.record(Event::made(AuditAction::BudgetCreated, subject, &after));
-    let subject = Subject::budget(before, place.team);
-    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
-    Ok(after.id)
-}
-
 fn row(tx: &Tx, limits: Limits, organization: Option<OrganizationId>) -> budget::Model {
     let period = limits.period.and_then(|text| text.parse::<Period>().ok());
     budget::Model {
@@ -711,83 +480,6 @@ fn apply_change(faults: &mut Faults, field: &str, row: &mut budget::Model, chang
     let period = limits.period.and_then(|text| text.parse::<Period>().ok());
     row.period = period.map(|period| period.to_string());
     row.time_zone = limits.time_zone.unwrap_or_else(|| "UTC".to_owned());
-}
-
-/// Whether the caller may see the budgets of what stands at a place.
-pub fn may_read(actor: &Actor, place: &Placement) -> bool {
-    policy::allows(actor, Permission::BudgetRead, place)
-}
-
-/// A budget in force, with the counters of its current window.
-#[derive(Clone, Debug)]
-pub struct InForce {
-    /// The assignment.
-    pub assignment: budget_assignment::Model,
-    /// The budget.
-    pub budget: budget::Model,
-    /// What was spent in the current window.
-    pub spent: Usd,
-    /// What is held in it for calls under way.
-    pub reserved: Usd,
-}
-
-/// The budgets in force on scopes, with the counters of their current windows, in one statement.
-/// Only scopes that the caller may look into are answered.
-///
-/// # Errors
-/// What the database answers.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "filtered by the scopes that the caller may look into"
-)]
-pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>> {
-    let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for scope in scopes {
-        by_kind.entry(scope.kind).or_default().push(scope.id);
-    }
-    let any = by_kind.into_iter().fold(Condition::any(), |any, (kind, ids)| {
-        any.add(
-            budget_assignment::Column::ScopeKind
-                .eq(kind)
-                .and(budget_assignment::Column::ScopeId.is_in(ids)),
-        )
-    });
-    let mut select = budget_assignment::Entity::find()
-        .find_also_related(budget::Entity)
-        .filter(any)
-        .filter(visible_scopes(reader.actor()))
-        .order_by_asc(budget_assignment::Column::Id);
-    let window = |column: &'static str| ("budget_windows", column);
-    let assigned = |column: &'static str| ("budget_assignments", column);
-    let now = reader.now();
-    let current = Condition::all()
-        .add(Expr::col(window("budget_id")).equals(assigned("budget_id")))
-        .add(
-            Condition::any()
-                .add(Expr::col(window("scope_id")).equals(assigned("scope_id")))
-                .add(Expr::col(window("scope_id")).equals(assigned("budget_id"))),
-        )
-        .add(Expr::col(window("starts_at")).lte(now))
-        .add(
-            Condition::any()
-                .add(Expr::col(window("ends_at")).is_null())
-                .add(Expr::col(window("ends_at")).gt(now)),
-        );
-    let query = QueryTrait::query(&mut select);
-    query.join(JoinType::LeftJoin, "budget_windows", current);
-    query.expr_as(Expr::col(window("spent")), "spent");
-    query.expr_as(Expr::col(window("reserved")), "reserved");
-    let rows = reader.db().query_all(query).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(InForce {
-                assignment: budget_assignment::Model::from_query_result(row, "A_")?,
-                budget: budget::Model::from_query_result(row, "B_")?,
-                spent: row.try_get::<Option<Usd>>("", "spent")?.unwrap_or_default(),
-                reserved: row.try_get::<Option<Usd>>("", "reserved")?.unwrap_or_default(),
-            })
-        })
-        .collect()
 }
 
 impl From<&budget::Model> for Limits {

@@ -1,9 +1,15 @@
 //! Teams: the groups of people that share keys, models and budgets.
 
+mod models;
+mod removal;
+
+pub use models::{add_models, remove_models};
+pub use removal::{Deleted, delete};
+
 use entity::id::{OrganizationId, TeamId, UserId};
-use entity::role::{ScopeKind, TeamMemberPermission, TeamRole};
-use entity::value::{MemberPermissions, ModelAccess, ModelAccessMode, Words};
-use entity::{model_alias, team, team_membership};
+use entity::role::{TeamMemberPermission, TeamRole};
+use entity::team;
+use entity::value::{MemberPermissions, ModelAccess, Words};
 use sea_orm::sea_query::{ExprTrait, LockType, Query};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
@@ -15,7 +21,7 @@ use super::scope::Place;
 use super::{Cascade, Change, budget, limit, membership, model_alias as alias};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -521,164 +527,6 @@ pub async fn unblock(tx: &mut Tx, team: Authorized<team::Model>) -> Result<team:
     tx.update(&after).await?;
     let subject = Subject::team(&after);
     tx.record(Event::changed(AuditAction::TeamUnblocked, subject, &before, &after));
-    Ok(after)
-}
-
-/// What went with deleted teams.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deleted {
-    /// The teams.
-    pub ids: Vec<TeamId>,
-    /// Their members.
-    pub memberships: u64,
-    /// Their keys.
-    pub api_keys: u64,
-}
-
-/// Deletes teams with everything that hangs on them: all, or none.
-///
-/// # Errors
-/// [`Error::NotFound`] for the first team that the caller may not see, and nothing is deleted
-/// (REFERENCE T-DEL-2; SECURITY 2, case 21).
-pub async fn delete(
-    tx: &mut Tx,
-    references: &[Reference],
-    expected_version: Option<i32>,
-) -> Result<Deleted> {
-    let mut faults = Faults::default();
-    faults.ids("input.ids", references.len());
-    if expected_version.is_some() && references.len() != 1 {
-        faults.add("input.expectedVersion", "this goes with one id");
-    }
-    faults.finish()?;
-    let mut teams: Vec<team::Model> = Vec::new();
-    // Rows are locked in the order of their ids, so that two deletions cannot wait for each other.
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<TeamId>());
-    for (index, reference) in ordered {
-        let field = format!("input.ids.{index}");
-        let team = authorize::<team::Model>(tx, Permission::TeamDelete, reference, &field).await?;
-        field::expect_version(expected_version, team.version)?;
-        if teams.iter().all(|known| known.id != team.id) {
-            teams.push(team.into_inner());
-        }
-    }
-    let mut deleted = Deleted::default();
-    for team in teams {
-        delete_one(tx, team, &mut deleted).await?;
-    }
-    Ok(deleted)
-}
-
-async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
-    let keys = super::api_key::of_team(tx, team.id, None).await?;
-    deleted.api_keys += super::api_key::remove_all(tx, keys, team.organization_id).await?;
-    let members = membership::of_team_for_update(tx, team.id).await?;
-    let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
-    limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;
-    team_membership::Entity::delete_many()
-        .filter(team_membership::Column::TeamId.eq(team.id))
-        .exec(tx.db())
-        .await?;
-    for member in &members {
-        let subject = Subject::membership(&team, member);
-        tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, member));
-    }
-    deleted.memberships += members.len() as u64;
-    let id = entity::id::Id::uuid(team.id);
-    limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
-    model_alias::Entity::delete_many()
-        .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
-        .filter(model_alias::Column::ScopeId.eq(id))
-        .exec(tx.db())
-        .await?;
-    team::Entity::delete_many().filter(team::Column::Id.eq(team.id)).exec(tx.db()).await?;
-    tx.record(Event::gone(AuditAction::TeamDeleted, Subject::team(&team), &team));
-    deleted.ids.push(team.id);
-    Ok(())
-}
-
-/// Adds models to a team's list.
-///
-/// # Errors
-/// [`Error::Conflict`] when the team may call all models, for adding one would take the others.
-pub async fn add_models(
-    tx: &mut Tx,
-    team: Authorized<team::Model>,
-    models: Vec<String>,
-) -> Result<team::Model> {
-    let mut faults = Faults::default();
-    check_models(&mut faults, &models);
-    faults.finish()?;
-    let before = team.into_inner();
-    if before.model_access.mode == ModelAccessMode::All {
-        return Err(Error::conflict(
-            "the team may call every model already: to narrow it, set modelAccess to a list",
-        ));
-    }
-    let mut after = before.clone();
-    after.model_access.mode = ModelAccessMode::List;
-    after.model_access.models.extend(models);
-    after.model_access.models = distinct(after.model_access.models).0;
-    finish_models(tx, &before, after, Cascade::Refuse).await
-}
-
-/// Takes models off a team's list. The list that is left empty becomes NONE.
-///
-/// # Errors
-/// [`Error::Conflict`] when the team has no list, and for members and keys that list the models.
-pub async fn remove_models(
-    tx: &mut Tx,
-    team: Authorized<team::Model>,
-    models: Vec<String>,
-    cascade: Cascade,
-) -> Result<team::Model> {
-    let mut faults = Faults::default();
-    check_models(&mut faults, &models);
-    faults.finish()?;
-    let before = team.into_inner();
-    if before.model_access.mode == ModelAccessMode::All {
-        return Err(Error::conflict(
-            "the team may call every model: to narrow it, set modelAccess to a list",
-        ));
-    }
-    let mut after = before.clone();
-    after.model_access.models.retain(|model| !models.contains(model));
-    if after.model_access.models.is_empty() && after.model_access.access_groups.is_empty() {
-        after.model_access.mode = ModelAccessMode::None;
-    }
-    finish_models(tx, &before, after, cascade).await
-}
-
-fn check_models(faults: &mut Faults, models: &[String]) {
-    if models.is_empty() || models.len() > field::MODELS {
-        faults.add("input.models", format!("give 1 to {} models", field::MODELS));
-    }
-    for (index, model) in models.iter().enumerate().take(field::MODELS) {
-        faults.word(&format!("input.models.{index}"), model);
-    }
-}
-
-async fn finish_models(
-    tx: &mut Tx,
-    before: &team::Model,
-    mut after: team::Model,
-    cascade: Cascade,
-) -> Result<team::Model> {
-    let mut faults = Faults::default();
-    faults.model_access("input.models", &after.model_access);
-    faults.finish()?;
-    if after == *before {
-        tx.nothing_changed();
-        return Ok(after);
-    }
-    stamp(tx, &mut after);
-    tx.update(&after).await?;
-    let subject = Subject::team(&after);
-    tx.record(Event::changed(AuditAction::TeamUpdated, subject, before, &after));
-    let place = Place::team(&after);
-    limit::check_above(tx, &place, &after.model_access, "input").await?;
-    limit::check_below(tx, &place, &after.model_access, cascade).await?;
     Ok(after)
 }
 

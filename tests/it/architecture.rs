@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const LEAVES: &[&str] = &["error"];
 
 /// The most lines of a file.
-const LINES: usize = 950;
+const LINES: usize = 650;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

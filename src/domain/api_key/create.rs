@@ -1,0 +1,229 @@
+//! Making keys: who may have one made, and within which limits.
+
+use chrono::{DateTime, Utc};
+use entity::api_key;
+use entity::id::UserId;
+use entity::role::ApiKeyKind;
+use entity::value::ModelAccess;
+use sea_orm::EntityTrait;
+use sea_orm::sea_query::ExprTrait;
+use serde_json::Value;
+
+use super::{WithSecret, check_own_budgets, check_own_key, check_routes, own_budgets, secret_row};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
+use crate::db::Tx;
+use crate::domain::field::{Faults, distinct, search_text};
+use crate::domain::scope::Place;
+use crate::domain::{budget, limit, membership, period};
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+/// A new key.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Who it stands for.
+    pub kind: ApiKeyKind,
+    /// The owner; none for the caller.
+    pub user: Option<Reference>,
+    /// The team that is charged.
+    pub team: Option<Reference>,
+    /// The caller's id for it.
+    pub external_id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Which models it may call.
+    pub model_access: Option<ModelAccess>,
+    /// What it may be used for.
+    pub allowed_routes: Option<Vec<String>>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Free data.
+    pub metadata: Option<Value>,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// After how long it expires.
+    pub expires_in: Option<String>,
+    /// Its budgets.
+    pub budgets: Vec<budget::Entry>,
+    /// A secret that a platform admin chose.
+    pub secret: Option<String>,
+}
+
+/// Makes a key. Its secret is in the answer, and nowhere else.
+///
+/// # Errors
+/// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
+/// of the key with which the caller asks: what is left out is never more than that key has.
+pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
+    let (owner, team) = authorize_owner(tx, &input).await?;
+    if input.secret.is_some() {
+        authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
+    }
+    let mut faults = Faults::default();
+    let now = tx.now();
+    let expires_at = expiry(&mut faults, now, &input);
+    let access = input.model_access.unwrap_or_default();
+    if let Some(external_id) = &input.external_id {
+        faults.external_id("input.externalId", external_id);
+    }
+    if let Some(name) = &input.name {
+        faults.name("input.name", name);
+    }
+    faults.model_access("input.modelAccess", &access);
+    faults.words("input.tags", &input.tags);
+    if let Some(routes) = &input.allowed_routes {
+        check_routes(&mut faults, routes);
+    }
+    let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
+    let secret = match &input.secret {
+        None => Some(Secret::generate(input.kind)),
+        Some(text) => Secret::chosen(text),
+    };
+    if secret.is_none() {
+        faults.add(
+            "input.secret",
+            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
+        );
+    }
+    faults.finish()?;
+    budget::check_entries(&input.budgets, "input")?;
+    let secret = secret.ok_or_else(|| Error::internal("a fault was not reported"))?;
+
+    let row = api_key::Model {
+        id: tx.id(),
+        kind: input.kind,
+        user_id: owner,
+        team_id: team.as_ref().map(|team| team.id),
+        search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
+        external_id: input.external_id,
+        name: input.name,
+        model_access: access,
+        allowed_routes: input.allowed_routes.map(distinct),
+        tags: distinct(input.tags),
+        metadata,
+        blocked_by: None,
+        expires_at,
+        last_used_at: None,
+        version: 1,
+        created_at: now,
+        created_by: tx.by(),
+        updated_at: now,
+        updated_by: tx.by(),
+    };
+    check_own_key(tx, &row)?;
+    check_own_budgets(&own_budgets(tx).await?, |own| {
+        input.budgets.iter().any(|entry| match entry {
+            budget::Entry::Create(limits) => limits.is_within(&own.budget),
+            budget::Entry::Attach { budget, .. } => budget.id() == Some(own.budget.id),
+            budget::Entry::Edit { .. } => false,
+        })
+    })?;
+    let place = match (&team, owner) {
+        (Some(team), Some(user)) => {
+            let member = membership::of_user_in_team(tx, team.id, user).await?;
+            let member = member.ok_or_else(|| {
+                Error::input("input.userId", "this user is not a member of the team")
+            })?;
+            Place::api_key(&row, Some(team), Some(&member))
+        }
+        (team, _) => Place::api_key(&row, team.as_ref(), None),
+    };
+    tx.insert(&row).await?;
+    tx.insert(&secret_row(tx, &row, &secret)).await?;
+    let subject = Subject::api_key(&row, place.organization);
+    tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
+    if !input.budgets.is_empty() {
+        budget::assign(tx, &place, input.budgets, "input").await?;
+    }
+    limit::check_above(tx, &place, &row.model_access, "input").await?;
+    Ok(WithSecret { api_key: row, secret })
+}
+
+/// Finds owner and team, and proves that the caller may make such a key for them.
+async fn authorize_owner(
+    tx: &Tx,
+    input: &Create,
+) -> Result<(Option<UserId>, Option<entity::team::Model>)> {
+    let team = match &input.team {
+        Some(reference) => {
+            Some(crate::domain::team::find_shared(tx, reference, "input.teamId").await?)
+        }
+        None => None,
+    };
+    let in_team = |team: &entity::team::Model| Placement::team(team.organization_id, team.id);
+    match input.kind {
+        ApiKeyKind::Gateway => {
+            authorize_at(tx, Permission::GatewayKeyCreate, Placement::platform())?;
+        }
+        ApiKeyKind::Admin => {
+            authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
+        }
+        ApiKeyKind::Service => {
+            let place = team.as_ref().map_or_else(Placement::platform, in_team);
+            authorize_at(tx, Permission::ServiceKeyCreate, place)?;
+        }
+        ApiKeyKind::User => {
+            let owner = owner_of(tx, input).await?;
+            let place = match &team {
+                Some(team) => in_team(team),
+                None => Placement::platform(),
+            };
+            let own = owner == tx.actor().user_id();
+            let permission = match &team {
+                // Members who are granted keys make them for themselves alone.
+                Some(_) if !own => Permission::ServiceKeyCreate,
+                Some(_) => Permission::TeamApiKeyCreate,
+                None => Permission::ApiKeyCreate,
+            };
+            authorize_at(tx, permission, place.owned_by(owner))?;
+            return match owner {
+                Some(owner) => Ok((Some(owner), team)),
+                None => Err(Error::input("input.userId", "say whose key this is to be")),
+            };
+        }
+    }
+    let mut faults = Faults::default();
+    if input.user.is_some() {
+        faults.add("input.userId", "only a key of the kind USER has an owner");
+    }
+    if input.kind == ApiKeyKind::Service && team.is_none() {
+        faults.add("input.teamId", "a service key belongs to a team");
+    }
+    if input.kind != ApiKeyKind::Service && team.is_some() {
+        faults.add("input.teamId", "only keys of the kinds USER and SERVICE belong to a team");
+    }
+    faults.finish()?;
+    Ok((None, team))
+}
+
+async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
+    let Some(reference) = &input.user else { return Ok(tx.actor().user_id()) };
+    if reference.id::<UserId>().is_some() && reference.id() == tx.actor().user_id() {
+        return Ok(tx.actor().user_id());
+    }
+    let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
+    let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
+    Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {
+    if input.expires_at.is_some() && input.expires_in.is_some() {
+        faults.add("input.expiresIn", "give either expiresAt or expiresIn, not both");
+    }
+    let at = match &input.expires_in {
+        None => input.expires_at,
+        Some(text) => match period::parse_duration(text) {
+            Ok(span) => span.after(now),
+            Err(error) => {
+                faults.add("input.expiresIn", error.to_string());
+                None
+            }
+        },
+    };
+    if input.expires_at.is_some_and(|at| at <= now) {
+        faults.add("input.expiresAt", "this instant is in the past");
+    }
+    at
+}

@@ -1,0 +1,257 @@
+//! Giving scopes their budgets: making, attaching, editing by fork, and taking off.
+
+use entity::id::{BudgetAssignmentId, BudgetId, Id};
+use entity::role::Counting;
+use entity::{budget, budget_assignment, budget_window};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait,
+};
+
+use super::{
+    BUDGETS_PER_SCOPE, Limits, LimitsChange, apply_change, assignments_of_all, check_limits, named,
+    remove, row, stamp, visible_to,
+};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{Reference, Resource};
+use crate::db::Tx;
+use crate::domain::field::{Faults, search_text};
+use crate::domain::limit::{self, Held};
+use crate::domain::scope::Place;
+use crate::error::{Error, Result};
+
+/// One entry of the list of budgets that a scope is to have.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A new budget of the scope's own.
+    Create(Limits),
+    /// A budget that exists, here or elsewhere; one that the scope has stays as it is.
+    Attach {
+        /// Which.
+        budget: Reference,
+        /// How it counts; none for what it was, or `EACH`.
+        counting: Option<Counting>,
+    },
+    /// A budget that the scope has, changed for this scope alone.
+    Edit {
+        /// Which.
+        budget: Reference,
+        /// How.
+        change: LimitsChange,
+    },
+}
+
+/// Gives a scope exactly these budgets: makes new ones, attaches, edits, and takes off the rest.
+///
+/// # Errors
+/// Faults in the input; a budget that the caller may not see, or that belongs to another
+/// organization, is missing.
+pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
+    check_entries(&entries, field)?;
+    let current = limit::held_by(tx, &[place.scope]).await?;
+    let mut kept: Vec<BudgetId> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let path = format!("{field}.budgets.{index}");
+        match entry {
+            Entry::Create(limits) => {
+                let id = create_inline(tx, place, limits).await?;
+                listed(&mut kept, id, &path)?;
+            }
+            Entry::Attach { budget, counting } => {
+                let budget = find_attachable(tx, place, &budget, &path).await?;
+                listed(&mut kept, budget.id, &path)?;
+                let held = current.iter().find(|held| held.budget.id == budget.id);
+                match (held, counting) {
+                    (Some(held), Some(counting)) if held.assignment.counting != counting => {
+                        recount(tx, place, held, counting).await?;
+                    }
+                    (Some(_), _) => {}
+                    (None, counting) => {
+                        attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
+                    }
+                }
+            }
+            Entry::Edit { budget, change } => {
+                let wanted = |held: &&Held| {
+                    budget.id::<BudgetId>() == Some(held.budget.id)
+                        || budget.external().is_some_and(|external| {
+                            held.budget.external_id.as_deref() == Some(external)
+                        })
+                };
+                let held = current.iter().find(wanted).ok_or_else(|| Error::NotFound {
+                    noun: "budget",
+                    field: Some(format!("{path}.edit.budgetId")),
+                })?;
+                let mut after = held.budget.clone();
+                let mut faults = Faults::default();
+                apply_change(&mut faults, &format!("{path}.edit.limits"), &mut after, change);
+                faults.finish()?;
+                listed(&mut kept, held.budget.id, &path)?;
+                let id = replace_limits(tx, place, held, after).await?;
+                // A fork has an id of its own.
+                kept.push(id);
+            }
+        }
+    }
+    for held in current.iter().filter(|held| !kept.contains(&held.budget.id)) {
+        detach(tx, place, held).await?;
+    }
+    Ok(())
+}
+
+/// Notes a budget of the list; each may stand there once.
+fn listed(kept: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
+    if kept.contains(&id) {
+        return Err(Error::input(path, "this budget is listed twice"));
+    }
+    kept.push(id);
+    Ok(())
+}
+
+/// Checks the entries of a list of budgets as far as that needs no database.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub fn check_entries(entries: &[Entry], field: &str) -> Result<()> {
+    let mut faults = Faults::default();
+    if entries.len() > BUDGETS_PER_SCOPE {
+        faults.add(format!("{field}.budgets"), format!("give at most {BUDGETS_PER_SCOPE} budgets"));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        if let Entry::Create(limits) = entry {
+            check_limits(&mut faults, &format!("{field}.budgets.{index}.create"), limits);
+        }
+    }
+    faults.finish()
+}
+
+async fn create_inline(tx: &mut Tx, place: &Place, limits: Limits) -> Result<BudgetId> {
+    let mut row = row(tx, limits, place.organization);
+    row.owner_kind = Some(place.scope.kind);
+    row.owner_id = Some(place.scope.id);
+    tx.insert(&row).await?;
+    let subject = Subject::budget(&row, place.team);
+    tx.record(Event::made(AuditAction::BudgetCreated, subject, &row));
+    attach(tx, place, &row, Counting::Each).await?;
+    Ok(row.id)
+}
+
+async fn find_attachable(
+    tx: &Tx,
+    place: &Place,
+    reference: &Reference,
+    path: &str,
+) -> Result<budget::Model> {
+    let missing =
+        || Error::NotFound { noun: "budget", field: Some(format!("{path}.attach.budgetId")) };
+    let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
+    let found =
+        crate::domain::at_most_one(select.limit(2).lock(LockType::Share).all(tx.db()).await?)?;
+    found
+        .filter(|budget| {
+            budget.organization_id.is_none() || budget.organization_id == place.organization
+        })
+        .ok_or_else(missing)
+}
+
+async fn attach(
+    tx: &mut Tx,
+    place: &Place,
+    budget: &budget::Model,
+    counting: Counting,
+) -> Result<()> {
+    let assignment = budget_assignment::Model {
+        id: tx.id::<BudgetAssignmentId>(),
+        budget_id: budget.id,
+        scope_kind: place.scope.kind,
+        scope_id: place.scope.id,
+        counting,
+        created_at: tx.now(),
+        created_by: tx.by(),
+    };
+    tx.insert(&assignment).await?;
+    let subject = Subject::budget(budget, place.team);
+    tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
+    Ok(())
+}
+
+/// Lets a budget count otherwise on a scope that has it.
+async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) -> Result<()> {
+    let mut assignment = held.assignment.clone();
+    assignment.counting = counting;
+    tx.update(&assignment).await?;
+    let subject = Subject::budget(&held.budget, place.team);
+    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
+    Ok(())
+}
+
+/// Takes a budget off a scope; one that the scope owns and nobody else uses is deleted.
+async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
+    budget_assignment::Entity::delete_many()
+        .filter(budget_assignment::Column::Id.eq(held.assignment.id))
+        .exec(tx.db())
+        .await?;
+    let subject = Subject::budget(&held.budget, place.team);
+    tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
+    if held.budget.owner_kind.is_some() && !has_users(tx, held.budget.id).await? {
+        remove(tx, &held.budget).await?;
+        tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
+    }
+    Ok(())
+}
+
+async fn has_users(tx: &Tx, budget: BudgetId) -> Result<bool> {
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(budget));
+    Ok(!users.limit(1).all(tx.db()).await?.is_empty())
+}
+
+/// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
+/// fork that takes the scope's counters along. The period is not touched unless it changes.
+pub(crate) async fn replace_limits(
+    tx: &mut Tx,
+    place: &Place,
+    held: &Held,
+    mut after: budget::Model,
+) -> Result<BudgetId> {
+    let before = &held.budget;
+    if after == *before {
+        return Ok(before.id);
+    }
+    let scope = held.scope();
+    let owned = before.owner_kind == Some(scope.kind) && before.owner_id == Some(scope.id);
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(before.id));
+    if owned && users.limit(2).all(tx.db()).await?.len() < 2 {
+        stamp(tx, &mut after);
+        tx.update(&after).await?;
+        let subject = Subject::budget(&after, place.team);
+        tx.record(Event::changed(AuditAction::BudgetUpdated, subject, before, &after));
+        return Ok(after.id);
+    }
+    after.id = tx.id();
+    after.external_id = None;
+    after.owner_kind = Some(scope.kind);
+    after.owner_id = Some(scope.id);
+    after.organization_id = place.organization;
+    after.search_text = search_text(&[after.name.as_deref()]);
+    stamp(tx, &mut after);
+    after.version = 1;
+    after.created_at = tx.now();
+    after.created_by = tx.by();
+    tx.insert(&after).await?;
+    let mut assignment = held.assignment.clone();
+    assignment.budget_id = after.id;
+    assignment.counting = Counting::Each;
+    tx.update(&assignment).await?;
+    budget_window::Entity::update_many()
+        .col_expr(budget_window::Column::BudgetId, Expr::val(after.id.uuid()))
+        .filter(budget_window::Column::BudgetId.eq(before.id))
+        .filter(budget_window::Column::ScopeId.eq(scope.id))
+        .exec(tx.db())
+        .await?;
+    let subject = Subject::budget(&after, place.team);
+    tx.record(Event::made(AuditAction::BudgetCreated, subject, &after));
+    let subject = Subject::budget(before, place.team);
+    tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
+    Ok(after.id)
+}

@@ -1,0 +1,88 @@
+//! Deleting teams with everything that hangs on them.
+
+use entity::id::TeamId;
+use entity::role::ScopeKind;
+use entity::{model_alias, team, team_membership};
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
+
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{Permission, Reference, Resource, authorize};
+use crate::db::Tx;
+use crate::domain::field::{self, Faults};
+use crate::domain::{limit, membership};
+use crate::error::Result;
+
+/// What went with deleted teams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The teams.
+    pub ids: Vec<TeamId>,
+    /// Their members.
+    pub memberships: u64,
+    /// Their keys.
+    pub api_keys: u64,
+}
+
+/// Deletes teams with everything that hangs on them: all, or none.
+///
+/// # Errors
+/// [`Error::NotFound`] for the first team that the caller may not see, and nothing is deleted
+/// (REFERENCE T-DEL-2; SECURITY 2, case 21).
+pub async fn delete(
+    tx: &mut Tx,
+    references: &[Reference],
+    expected_version: Option<i32>,
+) -> Result<Deleted> {
+    let mut faults = Faults::default();
+    faults.ids("input.ids", references.len());
+    if expected_version.is_some() && references.len() != 1 {
+        faults.add("input.expectedVersion", "this goes with one id");
+    }
+    faults.finish()?;
+    let mut teams: Vec<team::Model> = Vec::new();
+    // Rows are locked in the order of their ids, so that two deletions cannot wait for each other.
+    let mut ordered: Vec<_> = references.iter().enumerate().collect();
+    ordered.sort_by_key(|(_, reference)| reference.id::<TeamId>());
+    for (index, reference) in ordered {
+        let field = format!("input.ids.{index}");
+        let team = authorize::<team::Model>(tx, Permission::TeamDelete, reference, &field).await?;
+        field::expect_version(expected_version, team.version)?;
+        if teams.iter().all(|known| known.id != team.id) {
+            teams.push(team.into_inner());
+        }
+    }
+    let mut deleted = Deleted::default();
+    for team in teams {
+        delete_one(tx, team, &mut deleted).await?;
+    }
+    Ok(deleted)
+}
+
+async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
+    let keys = crate::domain::api_key::of_team(tx, team.id, None).await?;
+    deleted.api_keys += crate::domain::api_key::remove_all(tx, keys, team.organization_id).await?;
+    let members = membership::of_team_for_update(tx, team.id).await?;
+    let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
+    limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;
+    team_membership::Entity::delete_many()
+        .filter(team_membership::Column::TeamId.eq(team.id))
+        .exec(tx.db())
+        .await?;
+    for member in &members {
+        let subject = Subject::membership(&team, member);
+        tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, member));
+    }
+    deleted.memberships += members.len() as u64;
+    let id = entity::id::Id::uuid(team.id);
+    limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
+    model_alias::Entity::delete_many()
+        .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
+        .filter(model_alias::Column::ScopeId.eq(id))
+        .exec(tx.db())
+        .await?;
+    team::Entity::delete_many().filter(team::Column::Id.eq(team.id)).exec(tx.db()).await?;
+    tx.record(Event::gone(AuditAction::TeamDeleted, Subject::team(&team), &team));
+    deleted.ids.push(team.id);
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Finding users by reference, and inviting addresses that nobody has yet.
+
+use entity::id::UserId;
+use entity::role::PlatformRole;
+use entity::user;
+use entity::value::ModelAccess;
+use sea_orm::sea_query::{ExprTrait, LockType};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
+use serde_json::Value;
+
+use super::{UserReference, visible_to};
+use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::Resource;
+use crate::db::Tx;
+use crate::domain::field::Faults;
+use crate::error::{Error, Result};
+
+/// Finds the users of references; addresses that nobody has become pending users.
+///
+/// # Errors
+/// [`Error::NotFound`] for an id that names nobody whom the caller may see; faults in addresses.
+pub(crate) async fn resolve_or_invite(
+    tx: &mut Tx,
+    references: &[UserReference],
+    field: &str,
+) -> Result<Vec<user::Model>> {
+    let mut faults = Faults::default();
+    for (index, reference) in references.iter().enumerate() {
+        if let UserReference::Email(email) = reference {
+            faults.email(&format!("{field}.{index}.user.email"), email);
+        }
+    }
+    faults.finish()?;
+    let known = known_users(tx, references).await?;
+    let mut users: Vec<user::Model> = Vec::with_capacity(references.len());
+    let mut invited: Vec<user::Model> = Vec::new();
+    for (index, reference) in references.iter().enumerate() {
+        let found = match reference {
+            UserReference::Id(reference) => {
+                let hit = known.iter().find(|user| match reference.id::<UserId>() {
+                    Some(id) => user.id == id,
+                    None => {
+                        reference.external().is_some()
+                            && user.external_id.as_deref() == reference.external()
+                    }
+                });
+                hit.cloned().ok_or_else(|| Error::NotFound {
+                    noun: user::Model::NOUN,
+                    field: Some(format!("{field}.{index}.user.id")),
+                })?
+            }
+            UserReference::Email(email) => {
+                let key = email.to_lowercase();
+                let all = known.iter().chain(&invited);
+                if let Some(user) =
+                    all.into_iter().find(|user| user.email_key.as_deref() == Some(&key))
+                {
+                    user.clone()
+                } else {
+                    let user = pending(tx, email);
+                    invited.push(user.clone());
+                    user
+                }
+            }
+        };
+        users.push(found);
+    }
+    let stored = invite(tx, &invited).await?;
+    for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
+        let found = stored.iter().find(|stored| stored.email_key == user.email_key);
+        *user = found.cloned().ok_or_else(|| Error::conflict("a user has gone; try again"))?;
+    }
+    Ok(users)
+}
+
+/// Inserts pending users, and returns who has their addresses now: somebody else may have invited
+/// one of them at the same moment.
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>> {
+    let made = tx.insert_new(invited, user::Column::EmailKey).await?;
+    let stored = if made == invited.len() as u64 {
+        invited.to_vec()
+    } else {
+        let keys = invited.iter().filter_map(|user| user.email_key.clone());
+        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(keys));
+        select.lock(LockType::Share).all(tx.db()).await?
+    };
+    for user in stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)) {
+        tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
+    }
+    Ok(stored)
+}
+
+/// Ids and external ids are found among the users whom the caller may see, addresses among all:
+/// whoever knows an address may invite it, and learns nothing from doing so.
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::Model>> {
+    let (mut ids, mut external, mut emails) = (Vec::new(), Vec::new(), Vec::new());
+    for reference in references {
+        match reference {
+            UserReference::Id(reference) => {
+                ids.extend(reference.id::<UserId>());
+                external.extend(reference.external().map(str::to_owned));
+            }
+            UserReference::Email(email) => emails.push(email.to_lowercase()),
+        }
+    }
+    let mut known = Vec::new();
+    // The caller itself is always known to itself.
+    known.extend(tx.actor().user().cloned());
+    if !ids.is_empty() || !external.is_empty() {
+        let wanted = Condition::any()
+            .add(user::Column::Id.is_in(ids))
+            .add(user::Column::ExternalId.is_in(external));
+        let select = visible_to(tx.actor()).filter(wanted).lock(LockType::Share);
+        known.extend(select.all(tx.db()).await?);
+    }
+    if !emails.is_empty() {
+        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(emails));
+        known.extend(select.lock(LockType::Share).all(tx.db()).await?);
+    }
+    Ok(known)
+}
+
+fn pending(tx: &Tx, email: &str) -> user::Model {
+    user::Model {
+        id: tx.id(),
+        external_id: None,
+        email: Some(email.to_owned()),
+        email_key: Some(email.to_lowercase()),
+        name: None,
+        search_text: String::new(),
+        platform_role: PlatformRole::User,
+        model_access: ModelAccess::default(),
+        blocked_by: None,
+        metadata: Value::Object(serde_json::Map::new()),
+        version: 1,
+        created_at: tx.now(),
+        created_by: tx.by(),
+        updated_at: tx.now(),
+        updated_by: tx.by(),
+    }
+}
