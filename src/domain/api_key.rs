@@ -11,7 +11,7 @@ pub use secrets::rotate;
 use secrets::secret_row;
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
+use entity::id::{ApiKeyId, OrganizationId, TeamId, UserId};
 use entity::role::ApiKeyKind;
 use entity::value::{ModelAccess, Words};
 use entity::{api_key, api_key_secret};

@@ -17,8 +17,8 @@ use entity::value::Usd;
 use entity::{budget, budget_assignment};
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, SelectTwo,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    SelectTwo,
 };
 
 use super::field::{self, Faults, search_text};

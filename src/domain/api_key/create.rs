@@ -5,8 +5,6 @@ use entity::api_key;
 use entity::id::UserId;
 use entity::role::ApiKeyKind;
 use entity::value::ModelAccess;
-use sea_orm::EntityTrait;
-use sea_orm::sea_query::ExprTrait;
 use serde_json::Value;
 
 use super::{WithSecret, check_own_budgets, check_own_key, check_routes, own_budgets, secret_row};

@@ -3,12 +3,12 @@
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
 use entity::role::ScopeKind;
 use entity::{api_key, api_key_secret};
-use sea_orm::sea_query::{ExprTrait, IntoCondition, LockType};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::organization_of;
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Permission, Reference, Resource, authorize};
+use crate::authz::{Permission, Reference, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
 use crate::domain::limit;

@@ -1,16 +1,16 @@
 //! Giving keys new secrets, and ending old ones.
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, Id};
+use entity::id::ApiKeyId;
 use entity::{api_key, api_key_secret};
-use sea_orm::sea_query::{ExprTrait, IntoCondition};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::IntoCondition;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{
     WithSecret, check_own_budgets, check_own_key, has_within, organization_of, own_budgets,
 };
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Authorized, Resource};
+use crate::authz::Authorized;
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
 use crate::domain::scope::Scope;

@@ -3,18 +3,15 @@
 use entity::id::{BudgetAssignmentId, BudgetId, Id};
 use entity::role::Counting;
 use entity::{budget, budget_assignment, budget_window};
-use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait,
-};
+use sea_orm::sea_query::{Expr, LockType};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::{
     BUDGETS_PER_SCOPE, Limits, LimitsChange, apply_change, assignments_of_all, check_limits, named,
     remove, row, stamp, visible_to,
 };
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Reference, Resource};
+use crate::authz::Reference;
 use crate::db::Tx;
 use crate::domain::field::{Faults, search_text};
 use crate::domain::limit::{self, Held};

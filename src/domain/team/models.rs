@@ -2,12 +2,10 @@
 
 use entity::team;
 use entity::value::ModelAccessMode;
-use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use super::stamp;
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Authorized, Resource};
+use crate::authz::Authorized;
 use crate::db::Tx;
 use crate::domain::field::{self, Faults, distinct};
 use crate::domain::scope::Place;

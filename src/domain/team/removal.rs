@@ -3,11 +3,10 @@
 use entity::id::TeamId;
 use entity::role::ScopeKind;
 use entity::{model_alias, team, team_membership};
-use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Permission, Reference, Resource, authorize};
+use crate::authz::{Permission, Reference, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
 use crate::domain::{limit, membership};

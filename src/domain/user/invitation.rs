@@ -4,7 +4,7 @@ use entity::id::UserId;
 use entity::role::PlatformRole;
 use entity::user;
 use entity::value::ModelAccess;
-use sea_orm::sea_query::{ExprTrait, LockType};
+use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::Value;
 
