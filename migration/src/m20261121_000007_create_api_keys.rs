@@ -48,7 +48,9 @@ impl MigrationTrait for Migration {
             .create_index(unique_without("api_keys", &["external_id"], &["team_id", "user_id"]))
             .await?;
         manager.create_index(index("api_keys", &["team_id", "id"])).await?;
+        manager.create_index(index("api_keys", &["team_id", "search_text", "id"])).await?;
         manager.create_index(index("api_keys", &["user_id", "id"])).await?;
+        manager.create_index(index("api_keys", &["user_id", "search_text", "id"])).await?;
         manager.create_index(index("api_keys", &["search_text", "id"])).await?;
         manager.create_index(index("api_keys", &["expires_at"])).await?;
         manager
