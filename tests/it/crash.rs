@@ -108,6 +108,28 @@ async fn the_first_start_makes_a_key_that_works_and_shows_it_once() {
     assert!(error.contains("is in use by another process"), "{error}");
 }
 
+/// The walk-through of the README, pasted as it stands.
+#[tokio::test]
+async fn the_five_commands_of_the_readme_work_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::serve(folder.path(), &[("TOLLKEEP_ADMIN_KEY", ADMIN_KEY)]);
+    let readme = include_str!("../../README.md");
+    let chapter = readme.split("## Five commands").nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks: Vec<_> =
+        chapter.split("```sh").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 5);
+    let script = blocks
+        .join("\necho\n")
+        .replace("sk-tka_…", ADMIN_KEY)
+        .replace("http://127.0.0.1:4000", &format!("http://{}", program.address));
+    let pasted = Command::new("sh").args(["-ec", &script]).output().unwrap();
+    let text = String::from_utf8_lossy(&pasted.stdout).into_owned();
+    assert!(pasted.status.success() && !text.contains("\"errors\""), "{text}");
+    for wanted in ["\"teamCreate\"", "\"teamMemberAdd\"", "\"viewer\""] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+}
+
 /// What keeps a server from starting is said in one sentence.
 #[tokio::test]
 async fn a_server_that_cannot_start_says_what_to_do() {
