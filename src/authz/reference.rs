@@ -16,10 +16,14 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Reads what a caller wrote.
+    /// Reads what a caller wrote. What cannot be an external id names nothing: no database is asked
+    /// for a text that it could not hold.
     pub fn parse(text: &str) -> Self {
         match id::split(text) {
             Some((prefix, uuid)) => Self::Id(prefix.to_owned(), uuid),
+            None if text.contains('\0') || text.chars().count() > EXTERNAL_ID_LENGTH => {
+                Self::Id(String::new(), Uuid::nil())
+            }
             None => Self::External(text.to_owned()),
         }
     }

@@ -408,6 +408,9 @@ pub async fn update(
     }
     super::team::merge(&mut after.metadata, input.metadata);
     faults.metadata("input.metadata", &after.metadata, tx.rules().metadata_bytes);
+    if let Some(at) = input.expires_at.value() {
+        faults.instant("input.expiresAt", *at);
+    }
     input.expires_at.apply(&mut after.expires_at);
     faults.finish()?;
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);

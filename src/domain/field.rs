@@ -1,5 +1,6 @@
 //! The rules of single fields: lengths, forms, sizes. All faults of an input are reported at once.
 
+use chrono::{DateTime, Datelike, Utc};
 use entity::id;
 use entity::value::{ModelAccess, ModelAccessMode, Words};
 use serde_json::Value;
@@ -52,6 +53,8 @@ impl Faults {
     pub fn text(&mut self, field: &str, text: &str, most: usize) {
         if text.chars().count() > most {
             self.add(field, format!("write at most {most} characters"));
+        } else if text.contains('\0') {
+            self.add(field, "leave out the character U+0000");
         }
     }
 
@@ -86,8 +89,17 @@ impl Faults {
     pub fn metadata(&mut self, field: &str, value: &Value, most: usize) {
         if !value.is_object() {
             self.add(field, "write a JSON object");
+        } else if has_nul(value) {
+            self.add(field, "leave out the character U+0000");
         } else if value.to_string().len() > most {
             self.add(field, format!("the object may have at most {most} bytes as JSON"));
+        }
+    }
+
+    /// An instant that both databases can hold and compare: in the years 1970 to 9999.
+    pub fn instant(&mut self, field: &str, at: DateTime<Utc>) {
+        if !(1970..=9999).contains(&at.year()) {
+            self.add(field, "write an instant in the years 1970 to 9999");
         }
     }
 
@@ -140,6 +152,17 @@ impl Faults {
         if count == 0 || count > IDS {
             self.add(field, format!("give 1 to {IDS} ids"));
         }
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -375,6 +375,7 @@ pub async fn authorize_member(
             }
             (None, None) => return Err(missing()),
         },
+        UserReference::Email(email) if email.contains('\0') => return Err(missing()),
         UserReference::Email(email) => {
             select.filter(user_with(user::Column::EmailKey.eq(email.to_lowercase())))
         }

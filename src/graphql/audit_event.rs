@@ -191,6 +191,11 @@ fn resolve(filter: AuditEventFilter) -> ApiResult<domain::Filter> {
     if filter.actor_id.as_ref().is_some_and(|id| split(id).is_none()) {
         faults.add("filter.actorId", "write the id of a user or key");
     }
+    for (field, at) in [("filter.since", filter.since), ("filter.until", filter.until)] {
+        if let Some(at) = at {
+            faults.instant(field, at);
+        }
+    }
     faults.finish()?;
     Ok(domain::Filter {
         actions: filter.actions,

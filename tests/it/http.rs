@@ -316,3 +316,35 @@ async fn health_needs_no_key_and_tells_nothing() {
     })
     .await;
 }
+
+/// Texts that a database cannot hold, and instants that it cannot compare, are refused or name
+/// nothing; none is a fault of the server.
+#[tokio::test]
+async fn texts_and_instants_that_no_database_holds_are_refused() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        for query in [
+            "{ team(id: \"\\u0000\") { id } }".to_owned(),
+            format!("{{ user(id: \"{}\") {{ id }} }}", "x".repeat(5_000)),
+        ] {
+            let answer = admin.run(&query).await;
+            assert!(answer.codes().is_empty(), "{:#}", answer.body);
+        }
+        for (query, field) in [
+            ("{ teams(filter: { search: \"a\\u0000\" }) { nodes { id } } }", "filter.search"),
+            ("{ auditEvents(filter: { since: \"-9999-01-01T00:00:00Z\" }) { nodes { id } } }", "filter.since"),
+            ("{ auditEvents(filter: { until: \"+10000-01-01T00:00:00Z\" }) { nodes { id } } }", "filter.until"),
+            ("mutation { teamCreate(input: { name: \"a\\u0000\" }) { team { id } } }", "input.name"),
+            ("mutation { teamCreate(input: { name: \"a\", metadata: { a: [\"\\u0000\"] } }) { team { id } } }", "input.metadata"),
+            ("mutation { teamCreate(input: { name: \"a\", tags: [\"\\u0000\"] }) { team { id } } }", "input.tags.0"),
+            ("mutation { teamCreate(input: { name: \"a\", externalId: \"\\u0000\" }) { team { id } } }", "input.externalId"),
+            ("mutation { userCreate(input: { email: \"a\\u0000@example.com\" }) { user { id } } }", "input.email"),
+            ("mutation { apiKeyCreate(input: { kind: ADMIN, expiresAt: \"+20000-01-01T00:00:00Z\" }) { secret } }", "input.expiresAt"),
+        ] {
+            admin.run(query).await.refused("BAD_USER_INPUT", field);
+        }
+        let remove = "mutation { teamMemberRemove(input: { teamId: \"none\", user: { email: \"\\u0000\" } }) { deletedId } }";
+        assert_eq!(admin.run(remove).await.code(), "NOT_FOUND");
+    })
+    .await;
+}

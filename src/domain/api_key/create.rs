@@ -220,6 +220,9 @@ fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<Dat
             }
         },
     };
+    if let Some(at) = at {
+        faults.instant("input.expiresAt", at);
+    }
     if input.expires_at.is_some_and(|at| at <= now) {
         faults.add("input.expiresAt", "this instant is in the past");
     }
