@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api_key;
 pub mod audit_event;
+mod batch;
 pub mod budget;
 mod coercion;
 pub mod connection;

@@ -218,9 +218,10 @@ pub async fn count_of_parents<K: Ord + sea_orm::TryGetable>(
 /// What the database answers.
 #[expect(clippy::disallowed_methods, reason = "narrowed to the keys that the caller may see")]
 pub async fn hints(reader: &Reader, ids: &[ApiKeyId]) -> Result<Vec<api_key_secret::Model>> {
-    let visible = super::visible_ids(visible_to(reader.actor()), "api_keys");
+    // One list of ids, not two: SQLite would begin with all keys of the deployment.
+    let keys = visible_to(reader.actor()).filter(api_key::Column::Id.is_in(ids.iter().copied()));
+    let visible = super::visible_ids(keys, "api_keys");
     let select = api_key_secret::Entity::find()
-        .filter(api_key_secret::Column::ApiKeyId.is_in(ids.iter().copied()))
         .filter(Expr::col(("api_key_secrets", "api_key_id")).in_subquery(visible))
         .order_by_asc(api_key_secret::Column::Id);
     Ok(select.all(reader.db()).await?)

@@ -131,10 +131,12 @@ async fn rows_for_update(tx: &Tx, team: TeamId) -> Result<Vec<model_alias::Model
 /// What the database answers.
 #[expect(clippy::disallowed_methods, reason = "narrowed to the teams that the caller may see")]
 pub async fn of_teams(reader: &Reader, teams: &[TeamId]) -> Result<Vec<model_alias::Model>> {
-    let visible = super::visible_ids(super::team::visible_to(reader.actor()), "teams");
+    // One list of ids, not two: SQLite would begin with all teams of the deployment.
+    let teams = super::team::visible_to(reader.actor())
+        .filter(entity::team::Column::Id.is_in(teams.iter().copied()));
+    let visible = super::visible_ids(teams, "teams");
     let rows = model_alias::Entity::find()
         .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
-        .filter(model_alias::Column::ScopeId.is_in(teams.iter().map(|id| id.uuid())))
         .filter(model_alias::Column::ScopeId.in_subquery(visible))
         .order_by_asc(model_alias::Column::Alias);
     Ok(rows.all(reader.db()).await?)

@@ -16,6 +16,7 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::access::Rules;
+use super::batch::Batches;
 use super::error::ErrorCode;
 use super::{coercion, loader};
 use crate::error::{Error, Fault};
@@ -291,7 +292,8 @@ impl Engine {
         variables: JsonMap,
     ) -> Response {
         let variables = serde_json::to_value(variables).unwrap_or_default();
-        let loaders = loader::new(session.reader());
+        let batches = Batches::default();
+        let loaders = loader::new(session.reader(), &batches);
         let mut request = async_graphql::Request::new("")
             .variables(Variables::from_json(variables))
             .data(session)
@@ -303,7 +305,7 @@ impl Engine {
             request = request.disable_introspection();
         }
         request.set_parsed_query(document.parsed.clone());
-        let run = self.schema.execute(request);
+        let run = batches.run(self.schema.execute(request));
         let Ok(mut response) = tokio::time::timeout(self.limits.deadline, run).await else {
             let message = "the request took too long; ask for less, or try again";
             return Response::from_errors(vec![fault(ErrorCode::Timeout, message)]);

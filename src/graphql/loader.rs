@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use entity::id::{ApiKeyId, AuditEventId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
 use entity::{
     api_key, api_key_secret, audit_event, model_alias, organization, team, team_membership, user,
 };
 
+use super::batch::Batches;
 use crate::authz::Placement;
 use crate::db::page::Rows;
 use crate::db::{Page, Reader};
@@ -23,14 +23,10 @@ use crate::domain::{
 };
 use crate::error::Error;
 
-/// The longest that a loader waits for more keys. Resolvers of one level run together, so that a
-/// moment is enough.
-const DELAY: std::time::Duration = std::time::Duration::from_micros(50);
-
-/// Makes the loaders of a request.
-pub(super) fn new(reader: &Reader) -> Arc<DataLoader<Reader>> {
-    let loader = DataLoader::new(reader.clone(), TokioSpawner::current(), TokioTimer::default());
-    Arc::new(loader.delay(DELAY).max_batch_size(2_000))
+/// Makes the loaders of a request, which run in its batches.
+pub(super) fn new(reader: &Reader, batches: &Batches) -> Arc<DataLoader<Reader>> {
+    let loader = DataLoader::new(reader.clone(), batches.clone(), batches.clone());
+    Arc::new(loader.max_batch_size(2_000))
 }
 
 /// The members of a team.
