@@ -102,7 +102,7 @@ struct Bench {
 type Body<'a> = &'a dyn Fn(u64) -> Value;
 
 /// A query that never changes.
-fn query(query: &str, variables: Value) -> impl Fn(u64) -> Value {
+fn query(query: &str, variables: &Value) -> impl Fn(u64) -> Value + use<> {
     let body = json!({ "query": query, "variables": variables });
     move |_| body.clone()
 }
@@ -156,10 +156,10 @@ impl Bench {
                 let what = format!("search in {of}, hits: {kind}");
                 let search = "query($text: String!) {
                     apiKeys(first: 20, filter: { search: $text }) { nodes { id name } } }";
-                let body = query(search, json!({ "text": text }));
+                let body = query(search, &json!({ "text": text }));
                 self.row(name, &what, &admin, 1, &body).await;
             }
-            let body = query("{ apiKeys(first: 1) { totalCount } }", json!({}));
+            let body = query("{ apiKeys(first: 1) { totalCount } }", &json!({}));
             self.row(name, &format!("`totalCount` of {of}"), &admin, 1, &body).await;
         }
         let of = format!("{} keys", grouped(seed.keys));
@@ -173,10 +173,10 @@ impl Bench {
             let middle = middle(&seed, sort);
             for clients in CLIENTS {
                 let what = format!("first page by {label} of {of}");
-                self.row(name, &what, &admin, clients, &query(&page, json!({}))).await;
+                self.row(name, &what, &admin, clients, &query(&page, &json!({}))).await;
             }
             let what = format!("page in the middle by {label} of {of}");
-            let body = query(&page, json!({ "after": middle }));
+            let body = query(&page, &json!({ "after": middle }));
             self.row(name, &what, &admin, 1, &body).await;
         }
         let crowded = format!("dashboard at {} teams, {of}", grouped(seed.teams));
@@ -200,7 +200,7 @@ impl Bench {
         earlier: &[Measured],
     ) -> Vec<Measured> {
         let mut all = Vec::new();
-        let body = query(DASHBOARD, json!({ "first": 50 }));
+        let body = query(DASHBOARD, &json!({ "first": 50 }));
         for (index, clients) in CLIENTS.into_iter().enumerate() {
             let measured = self.row(place.kind.name(), what, admin, clients, &body).await;
             let mut notes = Vec::new();

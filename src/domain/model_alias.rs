@@ -133,7 +133,7 @@ async fn rows_for_update(tx: &Tx, team: TeamId) -> Result<Vec<model_alias::Model
 pub async fn of_teams(reader: &Reader, teams: &[TeamId]) -> Result<Vec<model_alias::Model>> {
     // One list of ids, not two: SQLite would begin with all teams of the deployment.
     let teams = super::team::visible_to(reader.actor())
-        .filter(entity::team::Column::Id.is_in(teams.iter().copied()));
+        .filter(team::Column::Id.is_in(teams.iter().copied()));
     let visible = super::visible_ids(teams, "teams");
     let rows = model_alias::Entity::find()
         .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
