@@ -137,10 +137,10 @@ impl Bench {
         let person = person(&admin).await;
         for clients in CLIENTS {
             let what = "`viewer`, admin key";
-            self.row(name, what, &admin, clients, &query(VIEWER, json!({}))).await;
+            self.row(name, what, &admin, clients, &query(VIEWER, &json!({}))).await;
             let what = "`viewer`, a person's key";
             let target = program.target(Some(&person));
-            self.row(name, what, &target, clients, &query(VIEWER, json!({}))).await;
+            self.row(name, what, &target, clients, &query(VIEWER, &json!({}))).await;
         }
 
         let mut few = Vec::new();
