@@ -17,7 +17,7 @@ use crate::error::Result;
 /// Deletes keys: all, or none.
 ///
 /// # Errors
-/// [`Error::NotFound`] for the first key that the caller may not see.
+/// `NotFound` for the first key that the caller may not see.
 pub async fn delete(
     tx: &mut Tx,
     references: &[Reference],

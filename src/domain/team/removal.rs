@@ -26,7 +26,7 @@ pub struct Deleted {
 /// Deletes teams with everything that hangs on them: all, or none.
 ///
 /// # Errors
-/// [`Error::NotFound`] for the first team that the caller may not see, and nothing is deleted
+/// `NotFound` for the first team that the caller may not see, and nothing is deleted
 /// (REFERENCE T-DEL-2; SECURITY 2, case 21).
 pub async fn delete(
     tx: &mut Tx,
