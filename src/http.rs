@@ -79,3 +79,28 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .max_age(std::time::Duration::from_mins(10)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// SECURITY F10: a panic is an answer with an id, and the connection lives.
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        async fn fails() -> &'static str {
+            panic!("a canary that nobody may see")
+        }
+        let router: Router =
+            Router::new().route("/", get(fails)).layer(CatchPanicLayer::custom(panicked));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let bytes = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("INTERNAL_SERVER_ERROR") && text.contains("requestId"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}

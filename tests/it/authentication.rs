@@ -272,7 +272,8 @@ async fn no_header_and_no_path_stands_for_a_key() {
     .await;
 }
 
-/// SECURITY case 14 (CVE-2026-59822): a credential that cannot be checked is nobody, and 503.
+/// SECURITY case 12, case 14 (CVE-2026-59822): what cannot be a secret is refused without a look at
+/// the database, even one that is away; a credential that cannot be checked is nobody, and 503.
 #[tokio::test]
 async fn without_a_database_nobody_is_anybody() {
     for kind in database::kinds() {
@@ -296,6 +297,11 @@ async fn without_a_database_nobody_is_anybody() {
         assert_eq!(unknown.status, 503, "{:#}", unknown.body);
         let nobody = app.with_key(None).run(ASK).await;
         assert_eq!(nobody.status, 401, "{:#}", nobody.body);
+        let mistyped = format!("sk-tku_{}", "x".repeat(36));
+        for junk in ["unknown", "' OR 1=1 --", "sk-'; DROP TABLE users; --", "sk-%", &mistyped] {
+            let answer = app.with_key(Some(junk)).run(ASK).await;
+            assert_eq!(answer.status, 401, "{junk}: {:#}", answer.body);
+        }
         // The bootstrap key needs no database to be known; what it asks for does.
         let answer = app.admin().run("{ teams { totalCount } }").await;
         assert_eq!(answer.code(), "SERVICE_UNAVAILABLE", "{:#}", answer.body);

@@ -37,7 +37,15 @@ impl Program {
 
     /// Starts the server on a free port, and waits until it says where it listens.
     fn serve(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::serve_logging(folder, environment, None)
+    }
+
+    /// The same, with the log in a file.
+    fn serve_logging(folder: &Path, environment: &[(&str, &str)], log: Option<&Path>) -> Self {
         let mut command = Self::command(folder);
+        if let Some(log) = log {
+            command.stderr(std::fs::File::create(log).unwrap());
+        }
         command.args(["serve", "--listen", "127.0.0.1:0"]).envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut greeting = String::new();
@@ -127,6 +135,41 @@ async fn the_five_commands_of_the_readme_work_as_they_stand() {
     assert!(pasted.status.success() && !text.contains("\"errors\""), "{text}");
     for wanted in ["\"teamCreate\"", "\"teamMemberAdd\"", "\"viewer\""] {
         assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+}
+
+/// SECURITY case 15: secrets are in no log, at any level, and not in the files of the database.
+#[tokio::test]
+async fn secrets_are_in_no_log_and_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let canary = "sk-CANARY-7f3b91d0c4a86e25-QzXvKpLm";
+    let log = folder.path().join("log");
+    let environment = [("TOLLKEEP_ADMIN_KEY", ADMIN_KEY), ("TOLLKEEP__TELEMETRY__LOG", "trace")];
+    let mut program = Program::serve_logging(folder.path(), &environment, Some(&log));
+    let admin = program.client(ADMIN_KEY);
+    let query = "mutation($s: String) { apiKeyCreate(input: { kind: GATEWAY, secret: $s }) { secret apiKey { id } } }";
+    let data = admin.run_with(query, json!({ "s": canary })).await.data();
+    let id = text(&data, "/apiKeyCreate/apiKey/id");
+    let rotate =
+        "mutation($id: ID!) { apiKeyRotate(input: { id: $id, gracePeriod: \"1h\" }) { secret } }";
+    let data = admin.run_with(rotate, json!({ "id": id })).await.data();
+    let rotated = text(&data, "/apiKeyRotate/secret");
+    for key in [canary, &rotated, "sk-wrong-CANARY"] {
+        program.client(key).run("{ viewer { kind } nope }").await;
+    }
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    let mut files = vec![log];
+    files.extend(
+        std::fs::read_dir(folder.path().join("data")).unwrap().map(|file| file.unwrap().path()),
+    );
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        for secret in [canary, &rotated, ADMIN_KEY, "sk-wrong-CANARY"] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{secret} in {}", file.display());
+        }
     }
 }
 
