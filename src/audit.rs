@@ -7,7 +7,7 @@
 use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
-use entity::{api_key, budget, team, team_membership, user};
+use entity::{api_key, budget, organization_membership, team, team_membership, user};
 use sea_orm::EnumIter;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +20,10 @@ use crate::authz::Permission;
 pub enum AuditAction {
     /// Somebody tried to change what they may see and not change.
     AccessDenied,
+    /// A user became a member of an organization.
+    OrganizationMemberAdded,
+    /// A user ceased to be a member of an organization.
+    OrganizationMemberRemoved,
     /// A team was made.
     TeamCreated,
     /// A team was changed.
@@ -121,7 +125,13 @@ impl Subject {
 
     /// A user.
     pub fn user(user: &user::Model) -> Self {
-        Self::new(EntityKind::User, user.id, None, None)
+        Self::new(EntityKind::User, user.id, user.organization_id, None)
+    }
+
+    /// A membership of an organization.
+    pub fn organization_membership(member: &organization_membership::Model) -> Self {
+        let organization = Some(member.organization_id);
+        Self::new(EntityKind::OrganizationMembership, member.id, organization, None)
     }
 
     /// A budget.

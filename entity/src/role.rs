@@ -121,6 +121,8 @@ words! {
     EntityKind {
         /// An organization.
         Organization = "ORGANIZATION",
+        /// A membership in an organization.
+        OrganizationMembership = "ORGANIZATION_MEMBERSHIP",
         /// A team.
         Team = "TEAM",
         /// A membership in a team.
@@ -133,5 +135,12 @@ words! {
         ApiKey = "API_KEY",
         /// The platform as a whole.
         Platform = "PLATFORM",
+    }
+}
+
+impl PlatformRole {
+    /// Whether it gives no power over the platform, nor sight of all of it.
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::User | Self::UserViewer)
     }
 }

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-use crate::id::UserId;
+use crate::id::{OrganizationId, UserId};
 use crate::role::{BlockLevel, PlatformRole};
 use crate::value::ModelAccess;
 
@@ -17,11 +17,16 @@ pub struct Model {
     pub id: UserId,
     /// The id that the caller chose; unique among users.
     pub external_id: Option<String>,
+    /// The organization that manages the user; null for the platform.
+    pub organization_id: Option<OrganizationId>,
     /// E-mail address as it was given; null when unknown.
     pub email: Option<String>,
-    /// The address in lower case; unique.
+    /// The address in lower case; unique among confirmed ones.
     #[serde(skip)]
     pub email_key: Option<String>,
+    /// Whether the address is known to be the user's: somebody else than the user gave it. Others
+    /// name a user by a confirmed address alone.
+    pub is_email_confirmed: bool,
     /// Display name; null while the user is known by an address only.
     pub name: Option<String>,
     /// What searches look at: name and ids in lower case.
@@ -47,6 +52,10 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     /// Who changed it last.
     pub updated_by: String,
+    /// The organization that manages the user.
+    #[serde(skip)]
+    #[sea_orm(belongs_to, from = "organization_id", to = "id", on_delete = "Restrict")]
+    pub organization: BelongsTo<Option<super::organization::Entity>>,
     /// The organizations that the user belongs to.
     #[serde(skip)]
     #[sea_orm(has_many)]

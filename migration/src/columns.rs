@@ -57,6 +57,11 @@ pub(crate) fn instant_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).timestamp_with_time_zone().null().take()
 }
 
+/// Yes or no.
+pub(crate) fn flag(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).boolean().not_null().take()
+}
+
 /// A whole number, never negative, or none.
 pub(crate) fn amount_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().null().check(Expr::col(name).gte(0)).take()

@@ -2,7 +2,10 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{id, index, json, stamps, string, string_null, unique, word, word_null};
+use crate::columns::{
+    flag, id, index, json, references, stamps, string, string_null, unique, uuid_null, word,
+    word_null,
+};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -18,20 +21,31 @@ impl MigrationTrait for Migration {
                         .table("users")
                         .col(id())
                         .col(string_null("external_id"))
+                        .col(uuid_null("organization_id"))
                         .col(string_null("email"))
                         .col(string_null("email_key"))
+                        .col(flag("is_email_confirmed"))
                         .col(string_null("name"))
                         .col(string("search_text"))
                         .col(word("platform_role"))
                         .col(json("model_access"))
                         .col(word_null("blocked_by"))
-                        .col(json("metadata")),
+                        .col(json("metadata"))
+                        .foreign_key(&mut references(
+                            "users",
+                            "organization_id",
+                            "organizations",
+                            ForeignKeyAction::Restrict,
+                        )),
                 )
                 .to_owned(),
             )
             .await?;
         manager.create_index(unique("users", &["external_id"])).await?;
-        manager.create_index(unique("users", &["email_key"])).await?;
+        let mut addresses = unique("users", &["email_key"]);
+        addresses.and_where(Expr::col("is_email_confirmed"));
+        manager.create_index(addresses).await?;
+        manager.create_index(index("users", &["organization_id"])).await?;
         manager.create_index(index("users", &["search_text", "id"])).await?;
         Ok(())
     }

@@ -3,8 +3,8 @@
 use sea_orm_migration::prelude::*;
 
 use crate::columns::{
-    id, index, json, json_null, references, stamps, string, string_null, unique, unique_without,
-    uuid_null, word_null,
+    flag, id, index, json, json_null, references, stamps, string, string_null, unique,
+    unique_without, uuid_null, word_null,
 };
 
 /// The step.
@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
                         .col(json("tags"))
                         .col(json("model_access"))
                         .col(word_null("blocked_by"))
-                        .col(ColumnDef::new("is_joinable").boolean().not_null())
+                        .col(flag("is_joinable"))
                         .col(json("member_permissions"))
                         .col(json_null("router_settings"))
                         .col(json("guardrails"))

@@ -117,6 +117,11 @@ impl Actor {
         }
     }
 
+    /// The team within which alone the key acts.
+    pub fn bound_to(&self) -> Option<TeamId> {
+        self.key.as_ref().and_then(|key| key.team_id)
+    }
+
     /// The name under which rows and audit events remember the actor: the id of the user, else of
     /// the key, else `bootstrap`.
     pub fn reference(&self) -> String {
@@ -134,7 +139,7 @@ impl Actor {
             ActorKind::Service | ActorKind::Gateway => None,
             ActorKind::User => {
                 let role = self.user.as_ref()?.platform_role;
-                let narrowed = self.key.as_ref().is_some_and(|key| key.team_id.is_some());
+                let narrowed = self.bound_to().is_some();
                 Some(match role {
                     PlatformRole::Admin if narrowed => PlatformRole::User,
                     PlatformRole::Viewer if narrowed => PlatformRole::UserViewer,

@@ -40,7 +40,9 @@ pub enum Permission {
     UserCreate,
     /// See users.
     UserRead,
-    /// See users' e-mail addresses, metadata and budgets.
+    /// See users' e-mail addresses.
+    UserContactRead,
+    /// See users' platform roles, model access and metadata.
     UserDetailRead,
     /// Change users' names, e-mail addresses and metadata.
     UserUpdate,
@@ -58,8 +60,10 @@ pub enum Permission {
     BudgetUpdate,
     /// Delete budgets that stand alone.
     BudgetDelete,
-    /// Make personal keys, outside of any team.
+    /// Make keys of some kind.
     ApiKeyCreate,
+    /// Make personal keys, outside of any team.
+    PersonalKeyCreate,
     /// Make keys for people in a team.
     TeamApiKeyCreate,
     /// Make keys for a team as such.
@@ -96,6 +100,7 @@ impl Permission {
                 | P::TeamRead
                 | P::TeamDetailRead
                 | P::UserRead
+                | P::UserContactRead
                 | P::UserDetailRead
                 | P::BudgetRead
                 | P::ApiKeyRead

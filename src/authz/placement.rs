@@ -36,4 +36,9 @@ impl Placement {
     pub fn owned_by(self, owner: Option<UserId>) -> Self {
         Self { owner, ..self }
     }
+
+    /// A person, within the organization that manages it, if one does.
+    pub fn person(user: UserId, organization: Option<OrganizationId>) -> Self {
+        Self::organization(organization).owned_by(Some(user))
+    }
 }

@@ -24,7 +24,7 @@ pub fn roles_over(actor: &Actor, place: &Placement) -> Vec<Role> {
     // A platform viewer sees itself as it sees everybody, and changes nothing of its own either.
     let watches = actor.platform_role() == Some(PlatformRole::Viewer);
     if place.owner.is_some() && place.owner == actor.user_id() && !watches {
-        roles.push(oneself(actor, place));
+        roles.push(oneself(actor));
     }
     if place.key.is_some() && place.key == actor.key_id() {
         roles.push(Role::OwnKey);
@@ -79,22 +79,19 @@ fn platform_roles(actor: &Actor) -> Vec<Role> {
 }
 
 /// What the person behind the key is to what concerns that person. A key that belongs to a team
-/// acts within that team alone: elsewhere it reads.
-fn oneself(actor: &Actor, place: &Placement) -> Role {
-    let bound_to = actor.key().and_then(|key| key.team_id);
+/// acts within that team alone: it has no power over the person, for the team's admins may have
+/// made it.
+fn oneself(actor: &Actor) -> Role {
     match actor.platform_role() {
+        _ if actor.bound_to().is_some() => Role::OneselfInTeam,
         Some(PlatformRole::UserViewer) => Role::OneselfReading,
-        Some(_) if bound_to.is_some_and(|team| !place.teams.contains(&team)) => {
-            Role::OneselfReading
-        }
-        _ if actor.user_id().is_some() => Role::Oneself,
-        _ => Role::OwnKey,
+        _ => Role::Oneself,
     }
 }
 
 /// Whether the platform lets the person make teams.
 fn serves_itself(actor: &Actor) -> bool {
-    actor.is_self_serve() && oneself(actor, &Placement::platform()) == Role::Oneself
+    actor.is_self_serve() && actor.user_id().is_some() && oneself(actor) == Role::Oneself
 }
 
 fn from_organization_role(role: OrganizationRole) -> Role {

@@ -26,6 +26,9 @@ pub enum Role {
     Oneself,
     /// Is that person, and may only read.
     OneselfReading,
+    /// Is that person, behind a key that belongs to a team: what the person has in that team is all
+    /// that such a key sees, and the person's other affairs are not its business.
+    OneselfInTeam,
     /// Is a person on a platform that lets people make teams.
     SelfServe,
     /// Is a key of the team in which the object stands.
@@ -38,15 +41,24 @@ impl Permission {
     /// The roles that hold the permission (SECURITY 3).
     pub fn holders(self) -> &'static [Role] {
         use Role::{
-            OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey, PlatformAdmin,
-            PlatformViewer, SelfServe, ServiceKey, TeamAdmin, TeamMember, TeamMemberWithKeys,
+            OneselfInTeam, OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey,
+            PlatformAdmin, PlatformViewer, SelfServe, ServiceKey, TeamAdmin, TeamMember,
+            TeamMemberWithKeys,
         };
         const ONESELF: Role = Role::Oneself;
         match self {
-            Self::ViewerRead => {
-                &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading, ServiceKey, OwnKey]
+            Self::ViewerRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                ONESELF,
+                OneselfReading,
+                OneselfInTeam,
+                ServiceKey,
+                OwnKey,
+            ],
+            Self::SchemaRead => {
+                &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading, OneselfInTeam]
             }
-            Self::SchemaRead => &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading],
             Self::OrganizationRead => &[
                 PlatformAdmin,
                 PlatformViewer,
@@ -74,9 +86,14 @@ impl Permission {
             Self::TeamMemberAdd | Self::TeamMemberLimitUpdate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
             }
-            Self::TeamMemberRemove => {
-                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OneselfReading]
-            }
+            Self::TeamMemberRemove => &[
+                PlatformAdmin,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+                OneselfInTeam,
+            ],
             Self::TeamMemberRoleUpdate => &[PlatformAdmin, OrganizationAdmin],
             Self::UserCreate | Self::UserDelete | Self::UserBlock => {
                 &[PlatformAdmin, OrganizationAdmin]
@@ -89,8 +106,9 @@ impl Permission {
                 TeamMember,
                 ONESELF,
                 OneselfReading,
+                OneselfInTeam,
             ],
-            Self::UserDetailRead => &[
+            Self::UserContactRead => &[
                 PlatformAdmin,
                 PlatformViewer,
                 OrganizationAdmin,
@@ -98,6 +116,9 @@ impl Permission {
                 ONESELF,
                 OneselfReading,
             ],
+            Self::UserDetailRead => {
+                &[PlatformAdmin, PlatformViewer, OrganizationAdmin, ONESELF, OneselfReading]
+            }
             Self::UserUpdate => &[PlatformAdmin, OrganizationAdmin, ONESELF, OneselfReading],
             Self::UserLimitUpdate => &[PlatformAdmin],
             Self::BudgetCreate | Self::BudgetUpdate | Self::BudgetDelete => {
@@ -110,9 +131,13 @@ impl Permission {
                 TeamAdmin,
                 ONESELF,
                 OneselfReading,
+                OneselfInTeam,
                 OwnKey,
             ],
-            Self::ApiKeyCreate => &[PlatformAdmin, ONESELF],
+            Self::ApiKeyCreate => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, TeamMemberWithKeys, ONESELF]
+            }
+            Self::PersonalKeyCreate => &[PlatformAdmin, ONESELF],
             Self::TeamApiKeyCreate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin, TeamMemberWithKeys]
             }
@@ -125,13 +150,16 @@ impl Permission {
                 TeamAdmin,
                 ONESELF,
                 OneselfReading,
+                OneselfInTeam,
                 OwnKey,
             ],
             Self::ApiKeyUpdate | Self::ApiKeyBlock | Self::ApiKeyDelete => {
-                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF]
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OneselfInTeam]
             }
             Self::ApiKeyLimitUpdate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
-            Self::ApiKeyRotate => &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OwnKey],
+            Self::ApiKeyRotate => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OneselfInTeam, OwnKey]
+            }
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

@@ -175,16 +175,11 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts those of many rows whose value in a unique column is not taken, and returns their
-    /// number. It waits for transactions that are about to take one.
+    /// Inserts those of many rows whose unique values are not taken, and returns their number. It waits for transactions that are about to take one.
     ///
     /// # Errors
     /// What the database answers.
-    pub(crate) async fn insert_new<M>(
-        &self,
-        rows: &[M],
-        unique: <M::Entity as EntityTrait>::Column,
-    ) -> Result<u64>
+    pub(crate) async fn insert_new<M>(&self, rows: &[M]) -> Result<u64>
     where
         M: ModelTrait + Clone + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
         M::Entity: EntityTrait<Model = M>,
@@ -194,7 +189,7 @@ impl Tx {
         for chunk in rows.chunks(ROWS_PER_INSERT) {
             let rows = chunk.iter().map(|row| row.clone().into_active_model().reset_all());
             let insert = <M::Entity as EntityTrait>::insert_many(rows)
-                .on_conflict(OnConflict::column(unique).do_nothing().to_owned());
+                .on_conflict(OnConflict::new().do_nothing().to_owned());
             inserted += match insert.exec_without_returning(&self.db).await {
                 Err(DbErr::RecordNotInserted) => 0,
                 outcome => outcome.map_err(unique_to_input)?,

@@ -12,7 +12,7 @@ use secrets::secret_row;
 
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, OrganizationId, TeamId, UserId};
-use entity::role::ApiKeyKind;
+use entity::role::{ApiKeyKind, Counting};
 use entity::value::{ModelAccess, Words};
 use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType};
@@ -100,7 +100,7 @@ pub fn visible_to(actor: &Actor) -> Select<api_key::Entity> {
         .and_where(Expr::col("organization_id").is_in(actor.administered_organizations()))
         .to_owned();
     let mut own = api_key::Column::UserId.is_in(actor.user_id()).into_condition();
-    if let Some(team) = actor.key().and_then(|key| key.team_id) {
+    if let Some(team) = actor.bound_to() {
         // A key that belongs to a team sees no keys of its owner elsewhere.
         own = Condition::all().add(own).add(api_key::Column::TeamId.eq(team));
     }
@@ -292,9 +292,9 @@ fn check_routes(faults: &mut Faults, routes: &[String]) {
 }
 
 /// What a limited key makes, widens or takes over has at most the limits of that key; what is left
-/// out counts as more (SECURITY 2, cases 7 and 9). Platform admins are exempt (REFERENCE T-NEW-4).
-fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
-    let Some(own) = limited_by(tx) else { return Ok(()) };
+/// out counts as more (SECURITY 2, cases 7 and 9).
+async fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
+    let Some(own) = limited_by(tx, row).await? else { return Ok(()) };
     if !model_access::is_within(&row.model_access, &own.model_access) {
         return Err(Error::limit(
             "input.modelAccess",
@@ -328,36 +328,63 @@ fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
     Ok(())
 }
 
-/// The key whose limits bind what the caller does to other keys.
-fn limited_by(tx: &Tx) -> Option<&api_key::Model> {
-    tx.actor().key().filter(|_| !tx.actor().is_platform_admin())
+/// The key whose limits bind what the caller does to another key. Platform admins are exempt
+/// (REFERENCE T-NEW-4), but not where they would get a key of their own or one with power over the
+/// platform: that would outlive the one that made it.
+async fn limited_by<'tx>(tx: &'tx Tx, row: &api_key::Model) -> Result<Option<&'tx api_key::Model>> {
+    let Some(own) = tx.actor().key() else { return Ok(None) };
+    let exempt = tx.actor().is_platform_admin()
+        && match (row.kind, row.user_id) {
+            (ApiKeyKind::Admin | ApiKeyKind::Gateway, _) => false,
+            (ApiKeyKind::User, Some(user)) if row.team_id.is_none() => {
+                !super::user::is_exalted(tx, user).await?
+            }
+            _ => true,
+        };
+    Ok((!exempt).then_some(own))
 }
 
-/// The budgets of that key.
-async fn own_budgets(tx: &Tx) -> Result<Vec<Held>> {
-    match limited_by(tx) {
-        Some(own) => limit::held_by(tx, &[Scope::api_key(own.id)]).await,
-        None => Ok(Vec::new()),
-    }
+/// A key with budgets of its own gives nothing to others that would count anew: whoever holds it
+/// could spend its budget many times over. What it makes counts into the same pots.
+///
+/// # Errors
+/// [`Error::LimitExceeded`].
+pub(crate) async fn check_pots(tx: &Tx, entries: &[budget::Entry]) -> Result<()> {
+    let Some(own) = tx.actor().key() else { return Ok(()) };
+    let own = limit::held_by(tx, &[Scope::api_key(own.id)]).await?;
+    let shared = |own: &Held| {
+        own.assignment.counting == Counting::Shared
+            && entries.iter().any(|entry| {
+                matches!(entry, budget::Entry::Attach { budget, counting: Some(Counting::Shared) }
+                    if budget.id() == Some(own.budget.id))
+            })
+    };
+    if own.iter().all(shared) { Ok(()) } else { Err(spends_anew()) }
 }
 
-/// Each budget of the caller's own key must have a counterpart that is at most as large.
-fn check_own_budgets(own: &[Held], within: impl Fn(&Held) -> bool) -> Result<()> {
-    if own.iter().all(within) {
+/// As [`check_pots`], for a key that has its budgets.
+async fn check_pots_of(tx: &Tx, row: &api_key::Model) -> Result<()> {
+    let Some(own) = limited_by(tx, row).await? else { return Ok(()) };
+    let own = limit::held_by(tx, &[Scope::api_key(own.id)]).await?;
+    if own.is_empty() {
         return Ok(());
     }
-    Err(Error::limit(
-        "input.budgets",
-        "the key that you use has a budget: give the other key one that is at most as large",
-    ))
+    let given = limit::held_by(tx, &[Scope::api_key(row.id)]).await?;
+    let shared = |own: &Held| {
+        own.assignment.counting == Counting::Shared
+            && given.iter().any(|given| {
+                given.budget.id == own.budget.id && given.assignment.counting == Counting::Shared
+            })
+    };
+    if own.iter().all(shared) { Ok(()) } else { Err(spends_anew()) }
 }
 
-/// Whether one of the budgets of a key is at most as large as a budget of the caller's own key.
-fn has_within(given: &[Held], own: &Held) -> bool {
-    given.iter().any(|given| {
-        given.budget.id == own.budget.id
-            || budget::Limits::from(&given.budget).is_within(&own.budget)
-    })
+fn spends_anew() -> Error {
+    Error::limit(
+        "input.budgets",
+        "the key that you use has a budget: attach that budget here, counted as SHARED in both \
+         places, or use a key without a budget of its own",
+    )
 }
 
 /// Changes a key. Owners without power over the team may only narrow it (SECURITY 3, footnote 5).
@@ -421,9 +448,9 @@ pub async fn update(
     }
     if widens(&before, &after) {
         also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
-        check_own_key(tx, &after)?;
+        check_own_key(tx, &after).await?;
+        check_pots_of(tx, &before).await?;
     }
-    let bounds = own_budgets(tx).await?;
     after.version += 1;
     after.updated_at = tx.now();
     after.updated_by = tx.by();
@@ -442,7 +469,11 @@ pub async fn update(
         let held = limit::held_by(tx, &[place.scope]).await?;
         if !limit::only_narrows(&own, &held) {
             also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
-            check_own_budgets(&bounds, |own| has_within(&held, own))?;
+            if tx.actor().key_id() == Some(after.id) {
+                let message = "the key that you use cannot give itself more";
+                return Err(Error::limit("input.budgets", message));
+            }
+            check_pots_of(tx, &after).await?;
         }
         limit::check_above(tx, &place, &after.model_access, "input").await?;
     }

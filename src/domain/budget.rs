@@ -163,7 +163,8 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
         .add(Expr::col(("teams", "id")).is_in(teams.clone()))
         .add(Expr::col(("teams", "organization_id")).is_in(organizations.clone()));
     // A key that belongs to a team sees nothing of its owner elsewhere.
-    let bound_to = actor.key().and_then(|key| key.team_id);
+    let bound_to = actor.bound_to();
+    let itself = actor.user_id().filter(|_| bound_to.is_none());
     let own = |table: &'static str| match actor.user_id() {
         Some(user) => {
             let own = Condition::all()
@@ -190,7 +191,7 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
         .add(
             budget_assignment::Column::ScopeKind.eq(ScopeKind::User).and(
                 budget_assignment::Column::ScopeId
-                    .is_in(actor.user_id().map(Id::uuid).into_iter().collect::<Vec<_>>()),
+                    .is_in(itself.map(Id::uuid).into_iter().collect::<Vec<_>>()),
             ),
         )
 }

@@ -17,6 +17,7 @@ use super::period::Period;
 use super::scope::{Place, Scope, descendants};
 use super::{Cascade, model_access};
 use crate::audit::{AuditAction, Event, Subject};
+use crate::authz::{Permission, policy};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 
@@ -44,9 +45,12 @@ impl Held {
 pub struct Excess {
     /// The input field of the limit.
     pub field: &'static str,
-    /// Both numbers, for people who may see them.
+    /// Both numbers, for people who may read the parent's budgets.
     pub message: String,
 }
+
+/// What people are told who may not read the budgets of the scope above.
+const MORE_THAN_ABOVE: &str = "this is more than the scope above allows";
 
 /// The limits of a child's budget that exceed those of a parent's.
 pub fn excess(child: &budget::Model, parent: &budget::Model) -> Vec<Excess> {
@@ -162,18 +166,20 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
 /// # Errors
 /// [`Error::LimitExceeded`] with the path of the field, below `field`.
 pub async fn check_above(tx: &Tx, place: &Place, access: &ModelAccess, field: &str) -> Result<()> {
-    check_many_above(tx, &place.ancestors, &[(place.scope, access, field.to_owned())]).await
+    check_many_above(tx, place, &[(place.scope, access, field.to_owned())]).await
 }
 
-/// Checks many scopes that have the same scopes above them.
+/// Checks many scopes that have the same scopes above them as the place of one of them. Errors give
+/// the numbers of a scope above to those alone who may read its budgets (SECURITY 2, case 5).
 ///
 /// # Errors
 /// [`Error::LimitExceeded`] for the first that exceeds a limit.
 pub async fn check_many_above(
     tx: &Tx,
-    ancestors: &[Scope],
+    place: &Place,
     children: &[(Scope, &ModelAccess, String)],
 ) -> Result<()> {
+    let ancestors = &place.ancestors;
     if ancestors.is_empty() {
         return Ok(());
     }
@@ -187,7 +193,11 @@ pub async fn check_many_above(
                 for parent in &parents {
                     if let Some(excess) = excess(&own.budget, &parent.budget).into_iter().next() {
                         let path = format!("{field}.budgets.{}", excess.field);
-                        return Err(Error::limit(path, excess.message));
+                        let above = place.placement_of(parent.scope());
+                        let readable = policy::allows(tx.actor(), Permission::BudgetRead, &above);
+                        let message =
+                            if readable { excess.message } else { MORE_THAN_ABOVE.to_owned() };
+                        return Err(Error::limit(path, message));
                     }
                 }
             }
@@ -332,18 +342,21 @@ async fn check_access_below(
     Ok(())
 }
 
-/// Whether every limit of `old` is still there in `new`, as tight or tighter: what an owner may do
-/// to an own key (SECURITY 3, footnote 5).
+/// Whether every budget of `old` is still there in `new`, counts as it did and is as tight or
+/// tighter: what an owner may do to an own key (SECURITY 3, footnote 5). Another budget with the
+/// same numbers would begin to count anew.
 pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
     old.iter().all(|old| {
         new.iter().any(|new| {
             let (was, is) = (&old.budget, &new.budget);
+            let counts_on = was.id == is.id && old.assignment.counting == new.assignment.counting;
             let tighter = |was: Option<i64>, is: Option<i64>| match (was, is) {
                 (None, _) => true,
                 (Some(was), Some(is)) => is <= was,
                 (Some(_), None) => false,
             };
-            was.period == is.period
+            counts_on
+                && was.period == is.period
                 && was.time_zone == is.time_zone
                 && was.model_pattern == is.model_pattern
                 && tighter(

@@ -20,6 +20,8 @@ use crate::authz::{
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
 
+const LAST_ADMIN: &str = "this is the team's last admin: make another member admin first";
+
 /// The most members that one call adds.
 pub const MEMBERS: usize = 500;
 
@@ -203,7 +205,9 @@ pub(crate) fn lists(tx: &Tx, members: &[Add]) -> bool {
             reference.id::<UserId>() == Some(own.id)
                 || (own.external_id.is_some() && reference.external() == own.external_id.as_deref())
         }
-        UserReference::Email(email) => own.email_key.as_deref() == Some(&email.to_lowercase()),
+        UserReference::Email(email) => {
+            own.is_email_confirmed && own.email_key.as_deref() == Some(&email.to_lowercase())
+        }
     })
 }
 
@@ -252,7 +256,8 @@ pub(crate) async fn insert(
     }
     faults.finish()?;
     let references: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
-    let users = super::user::resolve_or_invite(tx, &references, field).await?;
+    let users =
+        super::user::resolve_or_invite(tx, &references, team.organization_id, field).await?;
     refuse_repeats(&users, field)?;
     refuse_members(tx, team.id, &users, field).await?;
 
@@ -287,8 +292,8 @@ pub(crate) async fn insert(
         limited.push((Scope::membership(row.id), &row.model_access, path));
     }
     if let Some(first) = rows.first() {
-        let ancestors = Place::membership(team, first).ancestors;
-        limit::check_many_above(tx, &ancestors, &limited).await?;
+        let place = Place::membership(team, first);
+        limit::check_many_above(tx, &place, &limited).await?;
     }
     Ok(rows)
 }
@@ -461,7 +466,21 @@ async fn keep_an_admin(tx: &Tx, leaving: &team_membership::Model) -> Result<()> 
     if others().count() == 0 || others().any(|member| member.role == TeamRole::Admin) {
         return Ok(());
     }
-    Err(Error::conflict("this is the team's last admin: make another member admin first"))
+    Err(Error::conflict(LAST_ADMIN))
+}
+
+/// The teams that have lost an admin still have one, or have no members at all.
+pub(crate) async fn keep_admins(tx: &Tx, teams: &[TeamId]) -> Result<()> {
+    for team in teams {
+        let members = of_team_for_update(tx, *team).await?;
+        if !members.is_empty() && members.iter().all(|member| member.role != TeamRole::Admin) {
+            return Err(Error::Conflict {
+                message: LAST_ADMIN.to_owned(),
+                ids: vec![team.to_string()],
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Removes a member with its budgets and its keys in the team. Members may remove themselves;

@@ -6,6 +6,8 @@ use entity::{api_key, organization, team, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use uuid::Uuid;
 
+use crate::authz::Placement;
+
 /// One scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope {
@@ -63,6 +65,8 @@ pub struct Place {
     pub organization: Option<OrganizationId>,
     /// The team above it, or that it is.
     pub team: Option<TeamId>,
+    /// The person whom it concerns.
+    pub owner: Option<UserId>,
     /// The scopes above it, whose limits hold for it too.
     pub ancestors: Vec<Scope>,
 }
@@ -74,6 +78,7 @@ impl Place {
             scope: Scope::organization(organization.id),
             organization: Some(organization.id),
             team: None,
+            owner: None,
             ancestors: Vec::new(),
         }
     }
@@ -84,6 +89,7 @@ impl Place {
             scope: Scope::team(team.id),
             organization: team.organization_id,
             team: Some(team.id),
+            owner: None,
             ancestors: team.organization_id.map(Scope::organization).into_iter().collect(),
         }
     }
@@ -93,13 +99,15 @@ impl Place {
         let mut place = Self::team(team);
         place.ancestors.push(place.scope);
         place.scope = Scope::membership(membership.id);
+        place.owner = Some(membership.user_id);
         place
     }
 
     /// A user: nothing is above it.
     pub fn user(user: &user::Model) -> Self {
         let scope = Scope::user(user.id);
-        Self { scope, organization: None, team: None, ancestors: Vec::new() }
+        let owner = Some(user.id);
+        Self { scope, organization: None, team: None, owner, ancestors: Vec::new() }
     }
 
     /// A key: in a team, its member and the team are above it; else its owner.
@@ -119,11 +127,25 @@ impl Place {
                 scope: Scope::api_key(key.id),
                 organization: None,
                 team: None,
+                owner,
                 ancestors: owner.map(Scope::user).into_iter().collect(),
             },
         };
         place.scope = Scope::api_key(key.id);
+        place.owner = key.user_id;
         place
+    }
+
+    /// Where one of the scopes above it stands, as far as rights go.
+    pub fn placement_of(&self, ancestor: Scope) -> Placement {
+        match (ancestor.kind, self.team) {
+            (ScopeKind::Team, Some(team)) => Placement::team(self.organization, team),
+            (ScopeKind::TeamMembership, Some(team)) => {
+                Placement::team(self.organization, team).owned_by(self.owner)
+            }
+            (ScopeKind::User, _) => Placement::platform().owned_by(self.owner),
+            _ => Placement::organization(self.organization),
+        }
     }
 }
 

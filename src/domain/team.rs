@@ -127,6 +127,7 @@ pub fn joinable_by(actor: &Actor) -> Select<team::Entity> {
         reach = reach.add(team::Column::OrganizationId.is_in(actor.known_organizations()));
     }
     team::Entity::find()
+        .filter(team::Column::IsJoinable.eq(actor.bound_to().is_none()))
         .filter(team::Column::IsJoinable.eq(true))
         .filter(team::Column::BlockedBy.is_null())
         .filter(reach)
@@ -205,9 +206,6 @@ pub async fn by_ids(reader: &Reader, ids: &[TeamId]) -> Result<Vec<team::Model>>
 pub async fn ids_of(reader: &Reader, references: &[Reference]) -> Result<Vec<TeamId>> {
     let ids: Vec<_> = references.iter().filter_map(Reference::id::<TeamId>).collect();
     let external: Vec<_> = references.iter().filter_map(Reference::external).collect();
-    if external.is_empty() {
-        return Ok(ids);
-    }
     let wanted = Condition::any()
         .add(team::Column::Id.is_in(ids))
         .add(team::Column::ExternalId.is_in(external));
@@ -336,9 +334,8 @@ fn is_admin(roles: &[crate::authz::Role]) -> bool {
 /// than the person has (REFERENCE T-NEW-5 to T-NEW-8, C-T15; SECURITY 2, case 7).
 async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
     let Some(user) = tx.actor().user() else { return Ok(()) };
-    let mut scopes = vec![super::scope::Scope::user(user.id)];
-    scopes.extend(tx.actor().key_id().map(super::scope::Scope::api_key));
-    let own = limit::held_by(tx, &scopes).await?;
+    super::api_key::check_pots(tx, entries).await?;
+    let own = limit::held_by(tx, &[super::scope::Scope::user(user.id)]).await?;
     let accesses = [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
     if accesses.into_iter().flatten().any(|own| !super::model_access::is_within(access, own)) {
         return Err(Error::limit(
@@ -389,8 +386,8 @@ pub(crate) fn merge(target: &mut Value, change: Change<Value>) {
     }
 }
 
-/// Changes a team. What is left out stays; null clears. Budgets and model access need the
-/// permission `TEAM_LIMIT_UPDATE` as well.
+/// Changes a team. What is left out stays; null clears. Budgets, model access, guardrails and router
+/// settings need the permission `TEAM_LIMIT_UPDATE` as well.
 ///
 /// # Errors
 /// Faults in the input; [`Error::Conflict`] for a stale version, and for members and keys that
@@ -400,7 +397,8 @@ pub async fn update(
     team: Authorized<team::Model>,
     input: Update,
 ) -> Result<team::Model> {
-    if input.budgets.is_given() || input.model_access.is_given() {
+    let limits = input.budgets.is_given() || input.model_access.is_given();
+    if limits || input.guardrails.is_given() || input.router_settings.is_given() {
         also(tx, &team, Permission::TeamLimitUpdate).await?;
     }
     let before = team.into_inner();

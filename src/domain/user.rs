@@ -10,12 +10,13 @@ pub(crate) use invitation::resolve_or_invite;
 use std::collections::BTreeMap;
 
 use entity::id::{Id, OrganizationId, TeamId, UserId};
-use entity::role::{PlatformRole, ScopeKind};
+use entity::role::{PlatformRole, ScopeKind, TeamRole};
 use entity::value::ModelAccess;
 use entity::{organization_membership, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use serde_json::Value;
 
@@ -24,7 +25,8 @@ use super::scope::Place;
 use super::{Cascade, Change, budget, limit, membership};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize,
+    authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -43,7 +45,7 @@ pub enum UserReference {
 pub struct Create {
     /// The caller's id for it.
     pub external_id: Option<String>,
-    /// The organization that it is to belong to.
+    /// The organization that is to manage it.
     pub organization: Option<Reference>,
     /// Its e-mail address.
     pub email: Option<String>,
@@ -127,7 +129,8 @@ pub fn visible_to(actor: &Actor) -> Select<user::Entity> {
         Condition::any()
             .add(user::Column::Id.is_in(actor.user_id()))
             .add(user::Column::Id.in_subquery(of_teams))
-            .add(user::Column::Id.in_subquery(of_organizations)),
+            .add(user::Column::Id.in_subquery(of_organizations))
+            .add(user::Column::OrganizationId.is_in(actor.administered_organizations())),
     )
 }
 
@@ -205,8 +208,8 @@ pub async fn by_ids(reader: &Reader, ids: &[UserId]) -> Result<Vec<user::Model>>
     Ok(select.all(reader.db()).await?)
 }
 
-/// Where users stand, as far as the caller has a part in it: the teams and organizations that they
-/// share with it.
+/// Where users stand, as far as the caller has a part in it: the teams that it runs and they are
+/// in, with their organizations, and the organizations that it runs and they belong to.
 ///
 /// # Errors
 /// What the database answers.
@@ -269,42 +272,52 @@ impl Resource for user::Model {
         Ok(select.lock(LockType::Update).one(tx.db()).await?)
     }
 
-    /// An organization admin has power over users of that organization alone: not over people who
-    /// belong elsewhere too, nor over people who run or watch the platform.
+    /// An organization has power over the users that it manages and that are its own alone: not
+    /// over people who belong elsewhere too, nor over people who run or watch the platform. Adding
+    /// somebody to a team or to an organization gives no power over that person.
     async fn placement(&self, tx: &Tx) -> Result<Placement> {
-        let mut organizations = organizations_of(tx, self.id).await?;
-        let ordinary = matches!(self.platform_role, PlatformRole::User | PlatformRole::UserViewer);
-        if !ordinary || organizations.len() != 1 {
-            organizations.clear();
-        }
-        Ok(Placement { organizations, ..Placement::platform() }.owned_by(Some(self.id)))
+        let ordinary = self.platform_role.is_ordinary();
+        let organization = match self.organization_id {
+            Some(organization)
+                if ordinary && !belongs_elsewhere(tx, self.id, organization).await? =>
+            {
+                Some(organization)
+            }
+            _ => None,
+        };
+        Ok(Placement::person(self.id, organization))
     }
 }
 
-/// The organizations that a user belongs to, by itself or through teams, whoever asks; a team
-/// without an organization counts as a place outside of them all.
+/// Whether a user runs or watches the platform, whoever asks.
 #[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
-async fn organizations_of(tx: &Tx, user: UserId) -> Result<Vec<OrganizationId>> {
-    let own = organization_membership::Entity::find()
-        .filter(organization_membership::Column::UserId.eq(user));
-    let mut ids: Vec<_> =
-        own.all(tx.db()).await?.into_iter().map(|row| row.organization_id).collect();
-    let through = team_membership::Entity::find()
-        .find_also_related(entity::team::Entity)
-        .filter(team_membership::Column::UserId.eq(user));
-    for (_, team) in through.all(tx.db()).await? {
-        match team.and_then(|team| team.organization_id) {
-            Some(organization) => ids.push(organization),
-            None => return Ok(Vec::new()),
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
+pub(crate) async fn is_exalted(tx: &Tx, user: UserId) -> Result<bool> {
+    let row = user::Entity::find_by_id(user).one(tx.db()).await?;
+    Ok(row.is_some_and(|row| !row.platform_role.is_ordinary()))
 }
 
-/// Makes a user. Organization admins make users of their organization, with the roles USER and
-/// `USER_VIEWER`, without limits and external ids, which are the platform's to give.
+/// Whether a user belongs to another organization, to a team of one, or to a team without one.
+#[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
+async fn belongs_elsewhere(tx: &Tx, user: UserId, organization: OrganizationId) -> Result<bool> {
+    let member = organization_membership::Entity::find()
+        .filter(organization_membership::Column::UserId.eq(user))
+        .filter(organization_membership::Column::OrganizationId.ne(organization));
+    if member.one(tx.db()).await?.is_some() {
+        return Ok(true);
+    }
+    let in_team = team_membership::Entity::find()
+        .inner_join(entity::team::Entity)
+        .filter(team_membership::Column::UserId.eq(user))
+        .filter(
+            Condition::any()
+                .add(entity::team::Column::OrganizationId.is_null())
+                .add(entity::team::Column::OrganizationId.ne(organization)),
+        );
+    Ok(in_team.one(tx.db()).await?.is_some())
+}
+
+/// Makes a user. Organization admins make users that their organization manages, with the roles
+/// USER and `USER_VIEWER`, without limits and external ids, which are the platform's to give.
 ///
 /// # Errors
 /// Faults in the input; a taken address or external id.
@@ -313,7 +326,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     let place = Placement::organization(organization);
     authorize_at(tx, Permission::UserCreate, place.clone())?;
     let role = input.platform_role.unwrap_or(PlatformRole::User);
-    let exalted = !matches!(role, PlatformRole::User | PlatformRole::UserViewer);
+    let exalted = !role.is_ordinary();
     let limited = input.model_access.is_some() || !input.budgets.is_empty();
     if exalted || limited || input.external_id.is_some() {
         authorize_at(tx, Permission::UserLimitUpdate, place)?;
@@ -339,7 +352,9 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
         id: tx.id(),
         search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
         external_id: input.external_id,
+        organization_id: organization,
         email_key: input.email.as_deref().map(str::to_lowercase),
+        is_email_confirmed: input.email.is_some(),
         email: input.email,
         name: input.name,
         platform_role: role,
@@ -354,24 +369,40 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     };
     tx.insert(&row).await?;
     tx.record(Event::made(AuditAction::UserCreated, Subject::user(&row), &row));
-    if let Some(organization_id) = organization {
-        let member = organization_membership::Model {
-            id: tx.id(),
-            organization_id,
-            user_id: row.id,
-            role: entity::role::OrganizationRole::Member,
-            version: 1,
-            created_at: tx.now(),
-            created_by: tx.by(),
-            updated_at: tx.now(),
-            updated_by: tx.by(),
-        };
-        tx.insert(&member).await?;
-    }
+    join_organization(tx, std::slice::from_ref(&row)).await?;
     if !input.budgets.is_empty() {
         budget::assign(tx, &Place::user(&row), input.budgets, "input").await?;
     }
     Ok(row)
+}
+
+/// Makes users members of the organizations that manage them.
+pub(super) async fn join_organization(tx: &mut Tx, users: &[user::Model]) -> Result<()> {
+    let members: Vec<_> = users
+        .iter()
+        .filter_map(|user| {
+            Some(organization_membership::Model {
+                id: tx.id(),
+                organization_id: user.organization_id?,
+                user_id: user.id,
+                role: entity::role::OrganizationRole::Member,
+                version: 1,
+                created_at: tx.now(),
+                created_by: tx.by(),
+                updated_at: tx.now(),
+                updated_by: tx.by(),
+            })
+        })
+        .collect();
+    if members.is_empty() {
+        return Ok(());
+    }
+    tx.insert_all(&members).await?;
+    for member in &members {
+        let subject = Subject::organization_membership(member);
+        tx.record(Event::made(AuditAction::OrganizationMemberAdded, subject, member));
+    }
+    Ok(())
 }
 
 fn check_fields(
@@ -396,6 +427,9 @@ fn check_fields(
 
 /// Changes a user. Role, limits and external id need the permission `USER_LIMIT_UPDATE`.
 ///
+/// An address that users give themselves is not confirmed: it is shown, and names nobody, so that
+/// an invitation of that address cannot be caught by whoever claims it first.
+///
 /// # Errors
 /// Faults in the input; [`Error::Conflict`] for a stale version, and for personal keys that would
 /// exceed the new limits.
@@ -409,6 +443,10 @@ pub async fn update(
     if new_role || limited || input.external_id.is_given() {
         also(tx, &user, Permission::UserLimitUpdate).await?;
     }
+    let confirms = user
+        .roles()
+        .iter()
+        .any(|role| matches!(role, Role::PlatformAdmin | Role::OrganizationAdmin));
     let before = user.into_inner();
     field::expect_version(input.expected_version, before.version)?;
     let mut after = before.clone();
@@ -433,6 +471,7 @@ pub async fn update(
         faults.model_access("input.modelAccess", access);
     }
     input.external_id.apply(&mut after.external_id);
+    let gives_address = input.email.is_given();
     input.email.apply(&mut after.email);
     input.name.apply(&mut after.name);
     if after.email.is_none() && after.name.is_none() && after.external_id.is_none() {
@@ -441,6 +480,9 @@ pub async fn update(
     faults.finish()?;
     input.model_access.apply_or_default(&mut after.model_access);
     after.email_key = after.email.as_deref().map(str::to_lowercase);
+    if after.email_key != before.email_key || (gives_address && confirms) {
+        after.is_email_confirmed = confirms && after.email.is_some();
+    }
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
     after.platform_role = input.platform_role.unwrap_or(before.platform_role);
     if after == before && !input.budgets.is_given() {
@@ -522,13 +564,15 @@ pub struct Deleted {
     pub memberships: u64,
     /// Their keys.
     pub api_keys: u64,
+    /// The teams that lost an admin with them.
+    left_without_admin: Vec<TeamId>,
 }
 
 /// Deletes users with their memberships and keys: all, or none.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the first user that the caller may not see; [`Error::Conflict`] for the
-/// caller itself.
+/// caller itself, and for the last admin of a team with other members.
 pub async fn delete(
     tx: &mut Tx,
     references: &[Reference],
@@ -558,6 +602,7 @@ pub async fn delete(
     for user in users {
         delete_one(tx, user, &mut deleted).await?;
     }
+    membership::keep_admins(tx, &deleted.left_without_admin).await?;
     Ok(deleted)
 }
 
@@ -567,14 +612,30 @@ async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Re
     deleted.api_keys += super::api_key::remove_each(tx, keys).await?;
     let members = team_membership::Entity::find()
         .find_also_related(entity::team::Entity)
-        .filter(team_membership::Column::UserId.eq(user.id));
+        .filter(team_membership::Column::UserId.eq(user.id))
+        .order_by_asc(team_membership::Column::TeamId);
     for (member, team) in members.all(tx.db()).await? {
+        if member.role == TeamRole::Admin {
+            deleted.left_without_admin.push(member.team_id);
+        }
         membership::remove_row(tx, &member).await?;
         let kind = entity::role::EntityKind::TeamMembership;
         let organization = team.and_then(|team| team.organization_id);
         let subject = Subject::new(kind, member.id, organization, Some(member.team_id));
         tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, &member));
         deleted.memberships += 1;
+    }
+    let organizations = organization_membership::Entity::find()
+        .filter(organization_membership::Column::UserId.eq(user.id))
+        .all(tx.db())
+        .await?;
+    organization_membership::Entity::delete_many()
+        .filter(organization_membership::Column::UserId.eq(user.id))
+        .exec(tx.db())
+        .await?;
+    for member in organizations {
+        let subject = Subject::organization_membership(&member);
+        tx.record(Event::gone(AuditAction::OrganizationMemberRemoved, subject, &member));
     }
     limit::forget_scopes(tx, ScopeKind::User, &[user.id.uuid()], None).await?;
     user::Entity::delete_many().filter(user::Column::Id.eq(user.id)).exec(tx.db()).await?;

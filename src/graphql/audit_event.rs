@@ -3,7 +3,10 @@
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
 use chrono::{DateTime, Utc};
 use entity::audit_event;
-use entity::id::{ApiKeyId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split};
+use entity::id::{
+    ApiKeyId, BudgetId, Id, OrganizationId, OrganizationMembershipId, TeamId, TeamMembershipId,
+    UserId, split,
+};
 use entity::role;
 use serde_json::Value;
 use uuid::Uuid;
@@ -39,6 +42,7 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
     use role::EntityKind as Kind;
     Some(match kind {
         Kind::Organization => OrganizationId::from_uuid(id).to_string(),
+        Kind::OrganizationMembership => OrganizationMembershipId::from_uuid(id).to_string(),
         Kind::Team => TeamId::from_uuid(id).to_string(),
         Kind::TeamMembership => TeamMembershipId::from_uuid(id).to_string(),
         Kind::User => UserId::from_uuid(id).to_string(),

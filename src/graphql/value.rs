@@ -114,6 +114,8 @@ pub enum ActorKind {
 pub enum EntityKind {
     /// An organization.
     Organization,
+    /// A membership in an organization.
+    OrganizationMembership,
     /// A team.
     Team,
     /// A membership in a team.

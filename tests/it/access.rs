@@ -18,12 +18,13 @@ use crate::harness::{Answer, on_each_database};
 use cases::{Case, cases};
 
 /// The columns' heads, in the order of [`PERSONAS`].
-const HEADS: &str = "an gw sk ou iv tm ta tb oa pv pa";
+const HEADS: &str = "an gw sk tk ou iv tm ta tb oa pv pa";
 
 const LEGEND: &str = "\
 The access matrix: every root field, as every persona, against objects near and far.
 
-an anonymous · gw gateway key · sk service key of A1 · ou outsider · iv internal viewer, member of A1
+an anonymous · gw gateway key · sk service key of A1 · tk key of a platform admin that belongs to A1
+ou outsider · iv internal viewer, member of A1
 tm member of A1 · ta admin of A1 · tb admin of B1 · oa admin of organization A · pv platform viewer
 pa platform admin.  Organization A has the teams A1 and A2, organization B has B1.
 
@@ -70,7 +71,8 @@ fn masked(answer: &Answer, id: &str) -> String {
 async fn every_root_field_answers_every_persona_as_the_matrix_says() {
     let engine = Engine::new(EngineLimits::default()).unwrap();
     on_each_database(async |app| {
-        let world = World::new(app).await;
+        let mut world = World::new(app).await;
+        world.bind_a_platform_admin(app).await;
         let cases = cases(app, &world).await;
         let mut table = String::from(LEGEND);
         let _ = writeln!(table, "{:<24} {:<22} {HEADS}", "field", "object");

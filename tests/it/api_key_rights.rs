@@ -83,11 +83,21 @@ async fn a_limited_key_makes_no_wider_key() {
     on_each_database(async |app| {
         let world = World::new(app).await;
         let (id, limited) = limited_key(app, &world).await;
+        let pot = json!({ "name": "pot", "limits": { "maxSpend": "10", "period": "1d" } });
+        let pot = done(&app.admin(), "budgetCreate", pot, "budget { id }").await;
+        let attach = |counting: &str| {
+            json!([{ "attach": { "budgetId": pot["budget"]["id"], "counting": counting } }])
+        };
         let within = json!({
             "modelAccess": { "mode": "LIST", "models": ["gpt-4o"] }, "allowedRoutes": ["management"],
             "expiresAt": "2026-12-01T00:00:00Z", "tags": ["a", "more"],
-            "budgets": [{ "create": { "maxSpend": "10", "period": "7d" } }],
+            "budgets": attach("SHARED"),
         });
+        // A budget of its own would count anew in every key that it makes.
+        let answer = change(&limited, "apiKeyCreate", within.clone(), "secret").await;
+        answer.refused("LIMIT_EXCEEDED", "input.budgets");
+        let input = json!({ "id": id, "budgets": attach("SHARED") });
+        done(&app.admin(), "apiKeyUpdate", input, "apiKey { id }").await;
         let before = rows(app, "api_keys").await;
         for (field, wider) in [
             ("modelAccess", Value::Null),
@@ -99,10 +109,9 @@ async fn a_limited_key_makes_no_wider_key() {
             ("expiresAt", json!("2026-12-22T00:00:00Z")),
             ("tags", json!(["more"])),
             ("budgets", json!([])),
-            ("budgets", json!([{ "create": { "maxSpend": "10.01", "period": "7d" } }])),
-            ("budgets", json!([{ "create": { "maxSpend": "10", "period": "1h" } }])),
+            ("budgets", attach("EACH")),
+            ("budgets", json!([{ "create": { "maxSpend": "1", "period": "1d" } }])),
             ("budgets", json!([{ "create": { "requestsPerMinute": 1 } }])),
-            ("budgets", json!([{ "create": { "maxSpend": "1", "period": "1d", "modelPattern": "x" } }])),
         ] {
             let mut input = within.clone();
             input[field] = wider.clone();

@@ -201,6 +201,14 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     assert_eq!(newest(&app.admin(), recorded).await, ["TEAM_MEMBER_ADDED"]);
     let remove = json!({ "teamId": team, "user": { "id": joiner } });
     step("teamMemberRemove", "deletedId", remove, &["TEAM_MEMBER_REMOVED"]).await;
+    let invited = json!({ "email": "new@example.com" });
+    step(
+        "teamMemberUpdate",
+        "membership { id }",
+        json!({ "teamId": team, "user": invited, "role": "ADMIN" }),
+        &["TEAM_MEMBER_UPDATED"],
+    )
+    .await;
     step(
         "userDelete",
         "deletedIds",

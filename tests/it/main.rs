@@ -22,6 +22,7 @@ mod reference;
 mod schema;
 mod statements;
 mod steps;
+mod takeover;
 mod team;
 mod team_calls;
 mod team_faults;

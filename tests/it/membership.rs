@@ -51,12 +51,15 @@ async fn members_are_added_in_the_order_of_the_input() {
         assert_eq!(found[0], format!("{} ADMIN", world.users["viewer"]));
         assert_eq!(found[1], format!("{} MEMBER", world.users["member"]));
 
-        let mut done = actions(app, 4).await;
+        let mut done = actions(app, 5).await;
         done.sort();
         let added = "TEAM_MEMBER_ADDED";
-        assert_eq!(done, [added, added, added, "USER_CREATED"]);
-        for event in events(app, 3).await {
-            assert_eq!(event["teamId"], world.a2);
+        assert_eq!(done, ["ORGANIZATION_MEMBER_ADDED", added, added, added, "USER_CREATED"]);
+        for event in events(app, 5).await {
+            assert_eq!(event["organizationId"], world.a);
+            if event["action"] == added {
+                assert_eq!(event["teamId"], world.a2);
+            }
             assert_eq!(event["actorId"], world.users["platform_admin"]);
             assert_eq!(event["before"], Value::Null);
         }
@@ -160,12 +163,14 @@ async fn an_address_finds_one_user_or_makes_one() {
         let chief = world.person("team_admin");
         let email = |text: &str| adding(&world.a1, &[json!({ "user": { "email": text } })]);
         let selection = "memberships { user { id platformRole isPending } }";
+        // What the stranger is on the platform is not shown to whoever knows the address.
         let found = done(chief, "teamMemberAdd", email("OutSider@example.COM"), selection).await;
         let found = &found["memberships"][0]["user"];
         assert_eq!(found["id"], world.users["outsider"]);
+        assert_eq!(found["platformRole"], Value::Null);
         let made = done(chief, "teamMemberAdd", email("New@example.com"), selection).await;
         let made = &made["memberships"][0]["user"];
-        assert_eq!((&made["platformRole"], &made["isPending"]), (&json!("USER"), &json!(true)));
+        assert_eq!((&made["platformRole"], &made["isPending"]), (&Value::Null, &json!(true)));
 
         let admin = app.admin();
         let other = create(

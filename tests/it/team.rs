@@ -404,12 +404,13 @@ async fn a_create_is_audited_with_the_real_actor() {
         let headers = [("x-tollkeep-on-behalf-of", "ada"), ("x-request-id", "req-12345678")];
         let answer = root.post(body.clone(), &headers).await;
         let id = text(&answer.data(), "/teamCreate/team/id");
-        let found = events(app, 7).await;
+        let found = events(app, 8).await;
         let mut kinds: Vec<_> = found.iter().map(|event| text(event, "/action")).collect();
         kinds.sort();
         let expected = [
             "BUDGET_ASSIGNED",
             "BUDGET_CREATED",
+            "ORGANIZATION_MEMBER_ADDED",
             "TEAM_CREATED",
             "TEAM_MEMBER_ADDED",
             "TEAM_MEMBER_ADDED",
@@ -464,8 +465,8 @@ async fn a_team_never_has_more_than_the_person_who_makes_it() {
             "budgets": [{ "create": limits }] });
         let data = done(&admin, "userCreate", input, "user { id }").await;
         let ada = text(&data, "/user/id");
-        let key = json!({ "userId": ada, "modelAccess": { "mode": "LIST", "models": ["gpt-4o"] },
-            "budgets": [{ "create": limits }] });
+        let models = json!({ "mode": "LIST", "models": ["gpt-4o"] });
+        let key = json!({ "userId": ada, "modelAccess": models });
         let key = call(&admin, "apiKeyCreate", key, "secret").await.data();
         let person = app.with_key(Some(&text(&key, "/apiKeyCreate/secret")));
 
@@ -506,6 +507,14 @@ async fn a_team_never_has_more_than_the_person_who_makes_it() {
         let input = json!({ "name": "T", "modelAccess": fits, "budgets": [{ "create": limits }] });
         let team = create(&person, input).await;
         assert_eq!(members(&person, &team).await, [format!("{ada} ADMIN")]);
+
+        // A key with a budget would spend it anew through every team that it makes.
+        let key =
+            json!({ "userId": ada, "modelAccess": models, "budgets": [{ "create": limits }] });
+        let (_, secret) = api_key(&admin, key).await;
+        let input = json!({ "name": "T", "modelAccess": fits, "budgets": [{ "create": limits }] });
+        let budgeted = app.with_key(Some(&secret));
+        refused(&budgeted, "teamCreate", input, "LIMIT_EXCEEDED", "input.budgets").await;
 
         // A platform admin is not bound by limits of its own.
         let input = json!({ "name": "Root", "platformRole": "ADMIN",

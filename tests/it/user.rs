@@ -193,19 +193,24 @@ async fn members_see_each_other_without_addresses_metadata_and_budgets() {
         let budgets = json!([{ "create": { "maxSpend": "5" } }]);
         let input = json!({ "id": id, "metadata": { "desk": 4 }, "budgets": budgets });
         done(&app.admin(), "userUpdate", input, "user { id }").await;
-        let query = format!("{{ user(id: \"{id}\") {{ name email metadata budgets {{ id }} }} }}");
-        for (name, details, budgets) in [
-            ("viewer", false, false),
-            ("team_admin", true, false),
-            ("organization_admin", true, false),
-            ("member", true, true),
-            ("platform_viewer", true, true),
-            ("platform_admin", true, true),
+        let query = format!(
+            "{{ user(id: \"{id}\") {{ name email platformRole modelAccess {{ mode }} metadata
+                budgets {{ id }} }} }}"
+        );
+        for (name, contact, details, budgets) in [
+            ("viewer", false, false, false),
+            ("team_admin", true, false, false),
+            ("organization_admin", true, true, false),
+            ("member", true, true, true),
+            ("platform_viewer", true, true, true),
+            ("platform_admin", true, true, true),
         ] {
             let user = read(world.person(name), &query).await;
             assert_eq!(user["name"], "member", "{name}");
-            assert_eq!(!user["email"].is_null(), details, "{name}: {user}");
-            assert_eq!(!user["metadata"].is_null(), details, "{name}: {user}");
+            assert_eq!(!user["email"].is_null(), contact, "{name}: {user}");
+            for field in ["platformRole", "modelAccess", "metadata"] {
+                assert_eq!(!user[field].is_null(), details, "{name} {field}: {user}");
+            }
             assert_eq!(!user["budgets"].is_null(), budgets, "{name}: {user}");
         }
         for name in ["outsider", "other_team_admin"] {
@@ -426,6 +431,12 @@ async fn deleting_a_user_takes_all_along_that_hangs_on_it() {
         let (_, secret) = api_key(&admin, input).await;
         let payload = "deletedIds deletedMembershipCount deletedApiKeyCount";
         let own = world.person("organization_admin");
+        // C-T12: a team that has members keeps an admin.
+        change(own, "userDelete", json!({ "ids": [id] }), payload).await.refused("CONFLICT", "-");
+        assert!(is_known(world.person("team_admin")).await);
+        let input = json!({ "teamId": world.a1, "user": { "id": world.users["member"] },
+            "role": "ADMIN" });
+        done(&admin, "teamMemberUpdate", input, "membership { id }").await;
         let gone = done(own, "userDelete", json!({ "ids": [id] }), payload).await;
         let wanted = json!({
             "deletedIds": [id], "deletedMembershipCount": 1, "deletedApiKeyCount": 2,

@@ -7,7 +7,7 @@ use entity::role::ApiKeyKind;
 use entity::value::ModelAccess;
 use serde_json::Value;
 
-use super::{WithSecret, check_own_budgets, check_own_key, check_routes, own_budgets, secret_row};
+use super::{WithSecret, check_own_key, check_pots, check_routes, limited_by, secret_row};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
@@ -110,14 +110,10 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
         updated_at: now,
         updated_by: tx.by(),
     };
-    check_own_key(tx, &row)?;
-    check_own_budgets(&own_budgets(tx).await?, |own| {
-        input.budgets.iter().any(|entry| match entry {
-            budget::Entry::Create(limits) => limits.is_within(&own.budget),
-            budget::Entry::Attach { budget, .. } => budget.id() == Some(own.budget.id),
-            budget::Entry::Edit { .. } => false,
-        })
-    })?;
+    check_own_key(tx, &row).await?;
+    if limited_by(tx, &row).await?.is_some() {
+        check_pots(tx, &input.budgets).await?;
+    }
     let place = match (&team, owner) {
         (Some(team), Some(user)) => {
             let member = membership::of_user_in_team(tx, team.id, user).await?;
@@ -173,7 +169,7 @@ async fn authorize_owner(
                 // Members who are granted keys make them for themselves alone.
                 Some(_) if !own => Permission::ServiceKeyCreate,
                 Some(_) => Permission::TeamApiKeyCreate,
-                None => Permission::ApiKeyCreate,
+                None => Permission::PersonalKeyCreate,
             };
             authorize_at(tx, permission, place.owned_by(owner))?;
             return match owner {

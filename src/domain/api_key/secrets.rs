@@ -6,15 +6,12 @@ use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::IntoCondition;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{
-    WithSecret, check_own_budgets, check_own_key, has_within, organization_of, own_budgets,
-};
+use super::{WithSecret, check_own_key, check_pots_of, organization_of};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Authorized;
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
-use crate::domain::scope::Scope;
-use crate::domain::{limit, period};
+use crate::domain::period;
 use crate::error::{Error, Result};
 use crate::secret::{PEPPER_ID, Secret};
 
@@ -46,12 +43,16 @@ pub async fn rotate(
     let before = key.into_inner();
     field::expect_version(expected_version, before.version)?;
     if tx.actor().key_id() != Some(before.id) {
-        let held = limit::held_by(tx, &[Scope::api_key(before.id)]).await?;
-        check_own_key(tx, &before)
-            .and(check_own_budgets(&own_budgets(tx).await?, |own| has_within(&held, own)))
-            .map_err(|_| {
+        let checked = match check_own_key(tx, &before).await {
+            Ok(()) => check_pots_of(tx, &before).await,
+            Err(error) => Err(error),
+        };
+        checked.map_err(|error| match error {
+            Error::LimitExceeded { .. } => {
                 Error::limit("input.id", "the key that you use is limited more than this")
-            })?;
+            }
+            other => other,
+        })?;
     }
     let now = tx.now();
     if before.expires_at.is_some_and(|at| at <= now) {

@@ -1,11 +1,11 @@
 //! Finding users by reference, and inviting addresses that nobody has yet.
 
-use entity::id::UserId;
+use entity::id::{OrganizationId, UserId};
 use entity::role::PlatformRole;
 use entity::user;
 use entity::value::ModelAccess;
 use sea_orm::sea_query::LockType;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, Select};
 use serde_json::Value;
 
 use super::{UserReference, visible_to};
@@ -15,13 +15,15 @@ use crate::db::Tx;
 use crate::domain::field::Faults;
 use crate::error::{Error, Result};
 
-/// Finds the users of references; addresses that nobody has become pending users.
+/// Finds the users of references; addresses that nobody is known to have become pending users,
+/// managed by the organization into which they are invited.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an id that names nobody whom the caller may see; faults in addresses.
 pub(crate) async fn resolve_or_invite(
     tx: &mut Tx,
     references: &[UserReference],
+    organization: Option<OrganizationId>,
     field: &str,
 ) -> Result<Vec<user::Model>> {
     let mut faults = Faults::default();
@@ -52,12 +54,10 @@ pub(crate) async fn resolve_or_invite(
             UserReference::Email(email) => {
                 let key = email.to_lowercase();
                 let all = known.iter().chain(&invited);
-                if let Some(user) =
-                    all.into_iter().find(|user| user.email_key.as_deref() == Some(&key))
-                {
+                if let Some(user) = all.into_iter().find(|user| is_at(user, &key)) {
                     user.clone()
                 } else {
-                    let user = pending(tx, email);
+                    let user = pending(tx, email, organization);
                     invited.push(user.clone());
                     user
                 }
@@ -75,25 +75,36 @@ pub(crate) async fn resolve_or_invite(
 
 /// Inserts pending users, and returns who has their addresses now: somebody else may have invited
 /// one of them at the same moment.
-#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
 async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>> {
-    let made = tx.insert_new(invited, user::Column::EmailKey).await?;
+    let made = tx.insert_new(invited).await?;
     let stored = if made == invited.len() as u64 {
         invited.to_vec()
     } else {
         let keys = invited.iter().filter_map(|user| user.email_key.clone());
-        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(keys));
+        let select = confirmed().filter(user::Column::EmailKey.is_in(keys));
         select.lock(LockType::Share).all(tx.db()).await?
     };
-    for user in stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)) {
+    let new: Vec<_> =
+        stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)).cloned().collect();
+    for user in &new {
         tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
     }
+    super::join_organization(tx, &new).await?;
     Ok(stored)
+}
+
+/// Whether a user is known by an address, given in lower case.
+fn is_at(user: &user::Model, address: &str) -> bool {
+    user.is_email_confirmed && user.email_key.as_deref() == Some(address)
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+fn confirmed() -> Select<user::Entity> {
+    user::Entity::find().filter(user::Column::IsEmailConfirmed.eq(true))
 }
 
 /// Ids and external ids are found among the users whom the caller may see, addresses among all:
 /// whoever knows an address may invite it, and learns nothing from doing so.
-#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
 async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::Model>> {
     let (mut ids, mut external, mut emails) = (Vec::new(), Vec::new(), Vec::new());
     for reference in references {
@@ -116,18 +127,20 @@ async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::
         known.extend(select.all(tx.db()).await?);
     }
     if !emails.is_empty() {
-        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(emails));
+        let select = confirmed().filter(user::Column::EmailKey.is_in(emails));
         known.extend(select.lock(LockType::Share).all(tx.db()).await?);
     }
     Ok(known)
 }
 
-fn pending(tx: &Tx, email: &str) -> user::Model {
+fn pending(tx: &Tx, email: &str, organization: Option<OrganizationId>) -> user::Model {
     user::Model {
         id: tx.id(),
         external_id: None,
+        organization_id: organization,
         email: Some(email.to_owned()),
         email_key: Some(email.to_lowercase()),
+        is_email_confirmed: true,
         name: None,
         search_text: String::new(),
         platform_role: PlatformRole::User,

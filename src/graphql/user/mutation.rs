@@ -19,10 +19,10 @@ use crate::graphql::value::{Cascade, ModelAccessInput, PlatformRole, change, sam
 pub struct UserCreateInput {
     /// An id of your own, unique among users. Needs the permission `USER_LIMIT_UPDATE`.
     external_id: Option<String>,
-    /// The organization that the user is to belong to, by id or external id. Organization admins
-    /// must give theirs.
+    /// The organization that is to manage the user, by id or external id; the user belongs to it.
+    /// Organization admins must give theirs. The platform manages the user by default.
     organization_id: Option<ID>,
-    /// The e-mail address; unique on the platform, whatever its case.
+    /// The e-mail address; unique among confirmed ones, whatever its case.
     email: Option<String>,
     /// The display name; 1 to 200 characters.
     name: Option<String>,
@@ -46,7 +46,8 @@ pub struct UserUpdateInput {
     id: ID,
     /// The new external id. Needs the permission `USER_LIMIT_UPDATE`.
     external_id: MaybeUndefined<String>,
-    /// The new e-mail address; null for none.
+    /// The new e-mail address; null for none. An address is confirmed when an admin gives it, and
+    /// not when users give their own.
     email: MaybeUndefined<String>,
     /// The new display name; null for none.
     name: MaybeUndefined<String>,

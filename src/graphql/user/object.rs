@@ -19,6 +19,7 @@ use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{
     BudgetsOf, KeyCountOfUser, KeysOfUser, MembershipCountOf, MembershipsOf, PlacementOf,
 };
+use crate::graphql::organization::Organization;
 use crate::graphql::team::TeamMembership;
 use crate::graphql::value::{BlockLevel, ModelAccess, PlatformRole};
 
@@ -39,15 +40,23 @@ impl TypeName for User {
 }
 
 impl User {
-    /// Whether the caller may read what concerns the person.
-    async fn shows_details(&self, ctx: &Context<'_>) -> ApiResult<bool> {
-        let actor = ctx.session().actor();
-        let itself = Placement::platform().owned_by(Some(self.0.id));
-        if policy::allows(actor, Permission::UserDetailRead, &itself) {
+    /// Whether the caller may read what concerns the person alone.
+    fn shows_details(&self, ctx: &Context<'_>) -> bool {
+        self.allows(ctx, Permission::UserDetailRead)
+    }
+
+    fn allows(&self, ctx: &Context<'_>, permission: Permission) -> bool {
+        let place = Placement::person(self.0.id, self.0.organization_id);
+        policy::allows(ctx.session().actor(), permission, &place)
+    }
+
+    /// Whether the caller may read how to reach the person.
+    async fn shows_contact(&self, ctx: &Context<'_>) -> ApiResult<bool> {
+        if self.allows(ctx, Permission::UserContactRead) {
             return Ok(true);
         }
         let place = ctx.loader().load_one(PlacementOf(self.0.id)).await?.unwrap_or_default();
-        Ok(policy::allows(actor, Permission::UserDetailRead, &place))
+        Ok(policy::allows(ctx.session().actor(), Permission::UserContactRead, &place))
     }
 }
 
@@ -64,14 +73,31 @@ impl User {
         self.0.external_id.as_deref()
     }
 
+    /// The organization that manages the user: its admins may change, block and delete the user
+    /// while it belongs nowhere else. Null when the platform manages it, or you may not see the
+    /// organization.
+    async fn organization(&self, ctx: &Context<'_>) -> Option<ApiResult<Organization>> {
+        let id = self.0.organization_id?;
+        match ctx.loader().load_one(id).await {
+            Ok(row) => row.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
     /// The e-mail address. Null when it is unknown, or you may not read it: it is for the user, for
     /// admins of its teams and for those above.
     async fn email(&self, ctx: &Context<'_>) -> Option<ApiResult<&str>> {
-        match self.shows_details(ctx).await {
+        match self.shows_contact(ctx).await {
             Ok(true) => self.0.email.as_deref().map(Ok),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Whether the address is known to be the user's, because an admin gave it. One that users give
+    /// themselves is not, and nobody can be named by it.
+    async fn is_email_confirmed(&self) -> bool {
+        self.0.is_email_confirmed
     }
 
     /// The display name; null while the user is known by an address only.
@@ -85,14 +111,16 @@ impl User {
         self.0.name.is_none() && self.0.external_id.is_none()
     }
 
-    /// What the user may do on the platform.
-    async fn platform_role(&self) -> PlatformRole {
-        self.0.platform_role.into()
+    /// What the user may do on the platform. Null when you may not read it: it is for the user, for
+    /// admins of the organization that manages it and for those above.
+    async fn platform_role(&self, ctx: &Context<'_>) -> Option<PlatformRole> {
+        self.shows_details(ctx).then(|| self.0.platform_role.into())
     }
 
-    /// Which models the user's personal keys may call.
-    async fn model_access(&self) -> ModelAccess {
-        self.0.model_access.clone().into()
+    /// Which models the user's personal keys may call. Null when you may not read it, as with
+    /// `platformRole`.
+    async fn model_access(&self, ctx: &Context<'_>) -> Option<ModelAccess> {
+        self.shows_details(ctx).then(|| self.0.model_access.clone().into())
     }
 
     /// Whether every key of the user is refused.
@@ -105,21 +133,20 @@ impl User {
         self.0.blocked_by.map(Into::into)
     }
 
-    /// Free data. Null when you may not read it: it is for the user, for admins of its teams and
-    /// for those above.
-    async fn metadata(&self, ctx: &Context<'_>) -> Option<ApiResult<&Value>> {
-        match self.shows_details(ctx).await {
-            Ok(true) => Some(Ok(&self.0.metadata)),
-            Ok(false) => None,
-            Err(error) => Some(Err(error)),
-        }
+    /// Free data. Null when you may not read it, as with `platformRole`.
+    async fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
+        self.shows_details(ctx).then_some(&self.0.metadata)
     }
 
     /// The budgets in force on the user; all must pass; at most 20. Null when you may not read
     /// them: they are for the user and those who run the platform.
     async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
-        let place = Placement::platform().owned_by(Some(self.0.id));
-        if !policy::allows(ctx.session().actor(), Permission::BudgetRead, &place) {
+        let place = Placement::person(self.0.id, None);
+        let actor = ctx.session().actor();
+        if ![Permission::UserDetailRead, Permission::BudgetRead]
+            .iter()
+            .all(|permission| policy::allows(actor, *permission, &place))
+        {
             return None;
         }
         let rows = ctx.loader().load_one(BudgetsOf(Scope::user(self.0.id))).await;

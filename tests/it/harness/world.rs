@@ -1,7 +1,8 @@
 //! Two organizations, three teams, and one person for every role.
 //!
 //! Organization A has the teams A1 and A2, organization B has B1. The people are named after what
-//! they are, and all but the first stand in A and A1.
+//! they are. Organization A manages the viewer, the member, the team admin of A1 and its own admin;
+//! the platform manages the others.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,9 @@ use entity::id::{Id, OrganizationId, UserId};
 use entity::role::OrganizationRole;
 use entity::value::ModelAccess;
 use entity::{organization, organization_membership};
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,6 +24,7 @@ pub(crate) const PERSONAS: &[&str] = &[
     "anonymous",
     "gateway",
     "service",
+    "team_key",
     "outsider",
     "viewer",
     "member",
@@ -63,29 +67,6 @@ pub(crate) async fn organization(app: &TestApp, number: u128, name: &str) -> Str
     id.to_string()
 }
 
-/// Makes a user a member of an organization.
-pub(crate) async fn join_organization(
-    app: &TestApp,
-    organization: &str,
-    user: &str,
-    role: OrganizationRole,
-) {
-    let organization_id: OrganizationId = organization.parse().unwrap();
-    let user_id: UserId = user.parse().unwrap();
-    let row = organization_membership::Model {
-        id: app.clock.id(),
-        organization_id,
-        user_id,
-        role,
-        version: 1,
-        created_at: noon(),
-        created_by: "test".to_owned(),
-        updated_at: noon(),
-        updated_by: "test".to_owned(),
-    };
-    insert(app, row).await;
-}
-
 /// Inserts a row past the API.
 pub(crate) async fn insert<M>(app: &TestApp, row: M)
 where
@@ -117,9 +98,20 @@ impl World {
             ("platform_viewer", "VIEWER"),
             ("platform_admin", "ADMIN"),
         ] {
-            users.insert(name, user(&admin, name, role).await);
+            let managed = ["viewer", "member", "team_admin", "organization_admin"].contains(&name);
+            let organization = managed.then_some(&a);
+            users.insert(name, user_of(&admin, name, role, organization).await);
         }
-        join_organization(app, &a, &users["organization_admin"], OrganizationRole::Admin).await;
+        let admins = organization_membership::Entity::update_many()
+            .filter(
+                organization_membership::Column::UserId
+                    .eq(users["organization_admin"].parse::<UserId>().unwrap()),
+            )
+            .set(organization_membership::ActiveModel {
+                role: ActiveValue::Set(OrganizationRole::Admin),
+                ..Default::default()
+            });
+        admins.exec(&app.database().await).await.unwrap();
         let a1 = team(
             &admin,
             "A1",
@@ -151,6 +143,22 @@ impl World {
         Self { a, b, a1, a2, b1, users, keys, people }
     }
 
+    /// Makes the platform's admin a member of A1, and gives it a key that belongs to that team.
+    pub(crate) async fn bind_a_platform_admin(&mut self, app: &TestApp) {
+        let admin = app.admin();
+        let id = &self.users["platform_admin"];
+        let query = "mutation($input: TeamMemberAddInput!) {
+            teamMemberAdd(input: $input) { team { id } }
+        }";
+        let members = json!([{ "user": { "id": id } }]);
+        let input = json!({ "teamId": self.a1, "members": members });
+        admin.run_with(query, json!({ "input": input })).await.data();
+        let input = json!({ "userId": id, "teamId": self.a1, "name": "team key" });
+        let (key, secret) = api_key(&admin, input).await;
+        self.people.insert("team_key", app.with_key(Some(&secret)));
+        self.keys.insert("team_key", key);
+    }
+
     /// One of the people.
     #[track_caller]
     pub(crate) fn person(&self, name: &str) -> &Client {
@@ -158,11 +166,23 @@ impl World {
     }
 }
 
-/// Makes a user, and returns its id.
+/// Makes a user whom the platform manages, and returns its id.
 pub(crate) async fn user(admin: &Client, name: &str, role: &str) -> String {
+    user_of(admin, name, role, None).await
+}
+
+/// Makes a user whom an organization manages, and returns its id.
+pub(crate) async fn user_of(
+    admin: &Client,
+    name: &str,
+    role: &str,
+    organization: Option<&String>,
+) -> String {
     let query = "mutation($input: UserCreateInput!) { userCreate(input: $input) { user { id } } }";
     let email = format!("{name}@example.com");
-    let input = json!({ "name": name, "email": email, "platformRole": role });
+    let input = json!({
+        "name": name, "email": email, "platformRole": role, "organizationId": organization,
+    });
     let data = admin.run_with(query, json!({ "input": input })).await.data();
     text(&data, "/userCreate/user/id")
 }
