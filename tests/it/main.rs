@@ -20,6 +20,7 @@ mod membership_change;
 mod migrations;
 mod reference;
 mod schema;
+mod start;
 mod statements;
 mod steps;
 mod team;
