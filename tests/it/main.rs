@@ -13,6 +13,7 @@ mod authentication;
 mod budget;
 mod budget_scopes;
 mod crash;
+mod deadline;
 mod harness;
 mod http;
 mod membership;
