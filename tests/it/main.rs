@@ -19,6 +19,7 @@ mod http;
 mod membership;
 mod membership_change;
 mod migrations;
+mod reach;
 mod reference;
 mod schema;
 mod start;
