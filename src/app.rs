@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use entity::setting;
 use entity::value::Digest;
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
 
 use crate::authn::Authenticator;
 use crate::authn::last_used::LastUsed;
@@ -67,8 +68,32 @@ impl std::fmt::Debug for App {
 pub struct Started {
     /// The server.
     pub app: App,
-    /// The admin key, when this start made one. It is shown once.
-    pub new_admin_key: Option<Secret>,
+    /// The admin key, when this start made one.
+    pub new_admin_key: Option<NewAdminKey>,
+}
+
+/// An admin key that this start made. Until it is kept, no later start knows of it: show it first,
+/// so that no start that fails leaves a key behind that nobody has seen.
+#[derive(Debug)]
+pub struct NewAdminKey {
+    key: Secret,
+    digest: [u8; 32],
+    file: SecretsFile,
+}
+
+impl NewAdminKey {
+    /// The key, to be shown once.
+    pub fn expose(&self) -> &str {
+        self.key.expose()
+    }
+
+    /// Stores the digest of the key.
+    ///
+    /// # Errors
+    /// When the secrets file cannot be written: the key then ends with this process.
+    pub fn keep(mut self) -> Result<(), secrets_file::Error> {
+        self.file.set_admin_key_digest(self.digest)
+    }
 }
 
 impl App {
@@ -77,8 +102,10 @@ impl App {
     /// # Errors
     /// Everything that keeps a server from starting; each says what to do.
     pub async fn start(config: Config, clock: Option<Clock>) -> Result<Started, StartError> {
-        let secrets = Secrets::load(&config)?;
+        let file = Secrets::file(&config)?;
         let database = open(&config).await?;
+        let proof = pepper_proof(&database).await?;
+        let secrets = Secrets::complete(&config, file, proof.is_some())?;
         let sampled = clock.is_none();
         let clock = clock.unwrap_or_else(Clock::system);
         clock.follow(database.now().await?);
@@ -185,33 +212,48 @@ impl App {
 struct Secrets {
     pepper: Pepper,
     admin_key: Digest,
-    new_admin_key: Option<Secret>,
+    new_admin_key: Option<NewAdminKey>,
 }
 
 impl Secrets {
+    /// The secrets file, if the configuration leaves something to it and an earlier start made it.
+    fn file(config: &Config) -> Result<Option<SecretsFile>, StartError> {
+        if config.auth.pepper_bytes().is_some() && config.auth.admin_key.is_some() {
+            return Ok(None);
+        }
+        Ok(SecretsFile::find(&config.data_dir)?)
+    }
+
     /// The pepper and the admin key: of the configuration, else of the secrets file, which the
-    /// embedded default makes on its first start.
-    fn load(config: &Config) -> Result<Self, StartError> {
+    /// embedded default makes on its first start. When the database was written with the pepper of
+    /// a file that is gone, no other is made.
+    fn complete(
+        config: &Config,
+        file: Option<SecretsFile>,
+        database_in_use: bool,
+    ) -> Result<Self, StartError> {
         let configured = config.auth.pepper_bytes().map(|bytes| Pepper::new(*bytes));
         let given = config.auth.admin_key.as_ref();
-        if let (Some(pepper), Some(key)) = (&configured, given) {
-            let admin_key = digest_of(key.expose(), pepper);
-            return Ok(Self {
-                admin_key,
-                pepper: configured.unwrap_or_else(Pepper::generate),
-                new_admin_key: None,
-            });
-        }
-        let (mut file, created) =
-            SecretsFile::load_or_create(&config.data_dir, &mut |buffer| fill_random(buffer))?;
-        if matches!(created, Created::Now) {
-            tracing::info!(path = %file.path().display(), "made the secrets file");
-        }
-        let pepper = configured.unwrap_or_else(|| Pepper::new(*file.pepper()));
+        let (pepper, file) = match (configured, file) {
+            (Some(pepper), file) => (pepper, file),
+            (None, Some(file)) => (Pepper::new(*file.pepper()), Some(file)),
+            (None, None) if database_in_use => {
+                let path = config.data_dir.join(secrets_file::FILE_NAME);
+                return Err(secrets_file::Error::Lost { path }.into());
+            }
+            (None, None) => {
+                let file = Self::make_file(config)?;
+                (Pepper::new(*file.pepper()), Some(file))
+            }
+        };
         if let Some(key) = given {
             let admin_key = digest_of(key.expose(), &pepper);
             return Ok(Self { pepper, admin_key, new_admin_key: None });
         }
+        let file = match file {
+            Some(file) => file,
+            None => Self::make_file(config)?,
+        };
         if let Some(digest) = file.admin_key_digest() {
             let admin_key = Digest(digest.to_vec());
             return Ok(Self { pepper, admin_key, new_admin_key: None });
@@ -220,8 +262,16 @@ impl Secrets {
         let admin_key = key.digest(&pepper);
         let mut digest = [0; 32];
         digest.copy_from_slice(&admin_key.0);
-        file.set_admin_key_digest(digest)?;
-        Ok(Self { pepper, admin_key, new_admin_key: Some(key) })
+        Ok(Self { pepper, admin_key, new_admin_key: Some(NewAdminKey { key, digest, file }) })
+    }
+
+    fn make_file(config: &Config) -> Result<SecretsFile, StartError> {
+        let random = &mut |buffer: &mut [u8]| fill_random(buffer);
+        let (file, created) = SecretsFile::load_or_create(&config.data_dir, random)?;
+        if matches!(created, Created::Now) {
+            tracing::info!(path = %file.path().display(), "made the secrets file");
+        }
+        Ok(file)
     }
 }
 
@@ -264,29 +314,32 @@ pub fn location(config: &Config) -> Location {
 /// The name of the setting that proves the pepper.
 const PEPPER_PROOF: &str = "pepper_proof";
 
-/// A database that was written with another pepper knows none of our keys: better not to start.
+/// What proves the pepper with which the database was written; none before its first start.
 #[expect(clippy::disallowed_methods, reason = "before there is any caller")]
+async fn pepper_proof(database: &Database) -> Result<Option<serde_json::Value>, StartError> {
+    let stored = setting::Entity::find_by_id(PEPPER_PROOF.to_owned()).one(database.writing());
+    let stored = stored.await.map_err(crate::error::Error::from)?;
+    Ok(stored.map(|row| row.value))
+}
+
+/// A database that was written with another pepper knows none of our keys: better not to start. Of
+/// servers that make their first start together, one proves its pepper, and all compare.
 async fn check_pepper(deployment: &Deployment) -> Result<(), StartError> {
     let proof = serde_json::Value::String(hex(&deployment.pepper.mac(b"tollkeep pepper proof v1")));
-    let db = deployment.database.writing();
-    let stored = setting::Entity::find_by_id(PEPPER_PROOF.to_owned())
-        .one(db)
-        .await
-        .map_err(crate::error::Error::from)?;
-    match stored {
-        Some(stored) if stored.value == proof => Ok(()),
-        Some(_) => Err(StartError::WrongPepper),
-        None => {
-            let row = setting::Model {
-                name: PEPPER_PROOF.to_owned(),
-                value: proof,
-                updated_at: deployment.clock.now(),
-            };
-            let row = row.into_active_model().reset_all();
-            let insert = setting::Entity::insert(row).exec_without_returning(db).await;
-            insert.map_err(crate::error::Error::from)?;
-            Ok(())
-        }
+    let row = setting::Model {
+        name: PEPPER_PROOF.to_owned(),
+        value: proof.clone(),
+        updated_at: deployment.clock.now(),
+    };
+    let insert = setting::Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::column(setting::Column::Name).do_nothing().to_owned());
+    match insert.exec_without_returning(deployment.database.writing()).await {
+        Ok(_) | Err(DbErr::RecordNotInserted) => {}
+        Err(error) => return Err(crate::error::Error::from(error).into()),
+    }
+    match pepper_proof(&deployment.database).await? {
+        Some(stored) if stored == proof => Ok(()),
+        _ => Err(StartError::WrongPepper),
     }
 }
 

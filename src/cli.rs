@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{self, App, Started};
+use crate::app::{self, App, NewAdminKey, Started};
 use crate::config::{self, Config, Engine, Overrides, SecretText};
 use crate::db::{Database, DatabaseSettings, OpenError};
 use crate::http::serve::{ServeLimits, bind, serve};
@@ -150,6 +150,9 @@ async fn run_server(config: Config) -> Result<ExitCode, Failure> {
     let listener = bind(listen).map_err(|source| CannotListen { listen, source })?;
     let address = listener.local_addr()?;
     greet(&app, address, new_admin_key.as_ref())?;
+    if let Some(key) = new_admin_key {
+        key.keep().map_err(|source| KeyNotKept { source })?;
+    }
     let draining = app.clone();
     let shutdown = async move {
         wait_for_signal().await;
@@ -170,6 +173,13 @@ struct CannotListen {
     source: std::io::Error,
 }
 
+/// The admin key that was shown cannot be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("the admin key above could not be stored and does not work: start again for another")]
+struct KeyNotKept {
+    source: crate::secrets_file::Error,
+}
+
 /// Makes the data folder, for its owner alone.
 fn make_folder(config: &Config) -> Result<(), Failure> {
     let mut folder = fs::DirBuilder::new();
@@ -184,7 +194,7 @@ fn make_folder(config: &Config) -> Result<(), Failure> {
 fn greet(
     app: &App,
     address: SocketAddr,
-    new_admin_key: Option<&crate::secret::Secret>,
+    new_admin_key: Option<&NewAdminKey>,
 ) -> Result<(), Failure> {
     let url = format!("http://{address}/graphql");
     let database = match app::location(app.config()) {

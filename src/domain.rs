@@ -13,6 +13,7 @@ pub mod model_access;
 pub mod model_alias;
 pub mod organization;
 pub mod period;
+mod reach;
 pub mod scope;
 pub mod team;
 pub mod user;

@@ -66,6 +66,9 @@ pub enum Error {
     /// Something that is needed is away; the same request may succeed later.
     #[error("the service is not available now; try again")]
     Unavailable,
+    /// A write that did not end in time, and was rolled back.
+    #[error("this took too long, and nothing of it was kept; ask for less, or try again")]
+    TooLate,
     /// The database refused a statement.
     #[error("internal error")]
     Database(#[from] DbErr),
@@ -73,6 +76,9 @@ pub enum Error {
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// What the database error of a statement says whose answer did not come before the deadline.
+pub(crate) const LATE: &str = "the deadline of the request has passed";
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -105,6 +111,11 @@ impl Error {
             Self::NotFound { noun, .. } => Self::NotFound { noun, field: Some(field.into()) },
             other => other,
         }
+    }
+
+    /// Whether a read did not end in time.
+    pub fn is_late_read(&self) -> bool {
+        matches!(self, Self::Database(DbErr::Custom(text)) if text == LATE)
     }
 
     /// Whether the same transaction may succeed when it is tried again: serialization failure,

@@ -83,6 +83,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The database was written with the pepper of a file that is gone.
+    #[error(
+        "{} is missing, and the database was written with the pepper in it: restore the file from \
+         a backup. Tollkeep does not make a new one, because no key in the database would work",
+        .path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+    },
     /// The source of random bytes gave the same byte over and over.
     #[error("the random number generator of this machine does not work")]
     NotRandom,
@@ -116,7 +126,7 @@ impl SecretsFile {
             .create(folder)
             .map_err(|source| io_error("made", folder, source))?;
         let _lock = lock(folder)?;
-        if let Some(found) = Self::load(folder)? {
+        if let Some(found) = Self::find(folder)? {
             return Ok((found, Created::Before));
         }
 
@@ -135,7 +145,7 @@ impl SecretsFile {
         &self.pepper
     }
 
-    /// The digest of the admin key that the first start drew and printed; `None` until then.
+    /// The digest of the admin key that a start drew and printed; `None` until then.
     pub fn admin_key_digest(&self) -> Option<&[u8; 32]> {
         self.admin_key_digest.as_ref()
     }
@@ -146,11 +156,13 @@ impl SecretsFile {
     }
 
     /// Puts a new digest of the admin key into the file. When this fails, the old one stands, in
-    /// the file and here.
+    /// the file and here. A digest that another process stored is not written over.
     pub fn set_admin_key_digest(&mut self, digest: [u8; 32]) -> Result<(), Error> {
         let _lock = lock(&self.folder)?;
-        let on_disk = Self::load(&self.folder)?;
-        if on_disk.is_none_or(|on_disk| on_disk.pepper != self.pepper) {
+        let same = |on_disk: Self| {
+            on_disk.pepper == self.pepper && on_disk.admin_key_digest == self.admin_key_digest
+        };
+        if !Self::find(&self.folder)?.is_some_and(same) {
             return Err(Error::Replaced { path: self.path() });
         }
         let before = self.admin_key_digest.replace(digest);
@@ -158,7 +170,7 @@ impl SecretsFile {
     }
 
     /// Reads the file; `None` when there is none.
-    fn load(folder: &Path) -> Result<Option<Self>, Error> {
+    pub fn find(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE_NAME);
         let file = match File::open(&path) {
             Ok(file) => file,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
 
 use crate::audit::Event;
 use crate::authz::{Actor, Permission};
@@ -26,6 +27,7 @@ pub struct Session {
     request: Arc<RequestInfo>,
     reader: Reader,
     statements: StatementCount,
+    deadline: Option<Instant>,
 }
 
 impl Session {
@@ -45,7 +47,17 @@ impl Session {
             request: Arc::new(request),
             reader,
             statements,
+            deadline: None,
         }
+    }
+
+    /// The same, for work that ends before an instant: reads and writes that are under way then
+    /// fail each for itself, and what was committed before stays.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.reader = self.reader.until(deadline);
+        self.deadline = Some(deadline);
+        self
     }
 
     /// Who asks.
@@ -75,7 +87,8 @@ impl Session {
     /// transaction of its own.
     ///
     /// # Errors
-    /// What `work` returns, and what the commit meets.
+    /// What `work` returns, and what the commit meets; [`Error::TooLate`] when the work has not
+    /// ended before the deadline, which leaves nothing behind.
     pub async fn write<I: Clone, T>(
         &self,
         operation: &str,
@@ -109,8 +122,14 @@ impl Session {
     }
 
     async fn attempt<I, T>(&self, input: I, work: Work<I, T>) -> Result<T> {
-        let mut tx = self.begin().await?;
-        match work(&mut tx, input).await {
+        let run = async {
+            let mut tx = self.begin().await?;
+            let outcome = work(&mut tx, input).await;
+            Ok((tx, outcome))
+        };
+        let (tx, outcome) = self.in_time(run).await?;
+        // The deadline is behind us: a commit that began is waited for, so that the answer is true.
+        match outcome {
             Ok(value) => {
                 tx.commit().await?;
                 Ok(value)
@@ -119,6 +138,15 @@ impl Session {
                 tx.rollback().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Runs the work up to the commit. A transaction that is dropped here is rolled back.
+    async fn in_time<T>(&self, run: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.deadline {
+            None => run.await,
+            Some(deadline) if deadline <= Instant::now() => Err(Error::TooLate),
+            Some(deadline) => timeout_at(deadline, run).await.unwrap_or(Err(Error::TooLate)),
         }
     }
 

@@ -24,6 +24,17 @@ struct Notes {
     waiting: BTreeMap<ApiKeyId, DateTime<Utc>>,
 }
 
+impl Notes {
+    /// Keeps a use to be written, the latest of each key.
+    fn wait(&mut self, key: ApiKeyId, at: DateTime<Utc>) {
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            *waiting = Ord::max(at, *waiting);
+        } else if self.waiting.len() < WAITING {
+            self.waiting.insert(key, at);
+        }
+    }
+}
+
 /// Notes of the last uses. Clones share them.
 #[derive(Clone, Debug)]
 pub struct LastUsed {
@@ -42,23 +53,23 @@ impl LastUsed {
     pub fn note(&self, key: ApiKeyId, at: DateTime<Utc>) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = notes.written.get(&key).is_some_and(|last| at - *last < self.interval);
-        if !fresh && notes.waiting.len() < WAITING {
-            notes.waiting.insert(key, at);
+        if !fresh {
+            notes.wait(key, at);
         }
     }
 
-    /// Writes what was noted; what cannot be written is noted again.
+    /// Writes what was noted. After an error the rest waits for the next writing.
     ///
     /// # Errors
     /// What the database answers.
     pub async fn write(&self, database: &Database, now: DateTime<Utc>) -> Result<()> {
-        let waiting = {
+        let mut waiting = {
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             let interval = self.interval;
             notes.written.retain(|_, at| now - *at < interval);
             std::mem::take(&mut notes.waiting)
         };
-        for (key, at) in waiting {
+        while let Some((key, at)) = waiting.pop_first() {
             let newer =
                 api_key::Column::LastUsedAt
                     .is_null()
@@ -70,7 +81,10 @@ impl LastUsed {
             let outcome = update.exec(database.writing()).await;
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = outcome {
-                notes.waiting.entry(key).or_insert(at);
+                notes.wait(key, at);
+                for (key, at) in waiting {
+                    notes.wait(key, at);
+                }
                 return Err(error.into());
             }
             notes.written.insert(key, at);

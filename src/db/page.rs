@@ -294,7 +294,9 @@ fn decode(text: &str, binding: [u8; 8]) -> Option<Cursor> {
     let rest = body.strip_prefix(&[VERSION])?;
     let (id, name) = rest.split_first_chunk::<16>()?;
     let name = String::from_utf8(name.to_vec()).ok()?;
-    Some(Cursor { name, id: Uuid::from_bytes(*id) })
+    // No name has a NUL, and PostgreSQL takes no text with one: this cursor was made up.
+    let made_up = name.contains('\0');
+    (!made_up).then(|| Cursor { name, id: Uuid::from_bytes(*id) })
 }
 
 /// Pages of the children of several parents in one statement: one limited branch for each parent,

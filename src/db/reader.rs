@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sea_orm::DatabaseConnection;
+use tokio::time::Instant;
 
 use super::{Counted, Database, StatementCount};
 use crate::authz::Actor;
@@ -25,6 +26,12 @@ impl Reader {
     ) -> Self {
         let connection = Arc::new(Counted::new(database.reading().clone(), count));
         Self { connection, actor, now }
+    }
+
+    /// The same, for what is answered before an instant.
+    pub(crate) fn until(&self, deadline: Instant) -> Self {
+        let connection = Counted::clone(&self.connection).until(deadline);
+        Self { connection: Arc::new(connection), ..self.clone() }
     }
 
     /// The connection.

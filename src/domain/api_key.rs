@@ -25,7 +25,7 @@ use serde_json::Value;
 use super::field::{self, Faults, distinct, search_text};
 use super::limit::Held;
 use super::scope::{Place, Scope};
-use super::{Change, budget, limit, membership, model_access};
+use super::{Change, budget, limit, membership, model_access, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also,
@@ -94,11 +94,7 @@ pub fn visible_to(actor: &Actor) -> Select<api_key::Entity> {
     if actor.sees_all() {
         return select;
     }
-    let organization_teams = sea_orm::sea_query::Query::select()
-        .column("id")
-        .from("teams")
-        .and_where(Expr::col("organization_id").is_in(actor.administered_organizations()))
-        .to_owned();
+    let organization_teams = reach::teams_of_administered_organizations(actor);
     let mut own = api_key::Column::UserId.is_in(actor.user_id()).into_condition();
     if let Some(team) = actor.bound_to() {
         // A key that belongs to a team sees no keys of its owner elsewhere.
@@ -108,7 +104,7 @@ pub fn visible_to(actor: &Actor) -> Select<api_key::Entity> {
         Condition::any()
             .add(own)
             .add(api_key::Column::Id.is_in(actor.key_id()))
-            .add(api_key::Column::TeamId.is_in(actor.administered_teams()))
+            .add(reach::in_administered_teams(actor, ("api_keys", "team_id")))
             .add(api_key::Column::TeamId.in_subquery(organization_teams)),
     )
 }

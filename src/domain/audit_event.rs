@@ -8,6 +8,7 @@ use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, Select};
 use uuid::Uuid;
 
+use super::reach;
 use crate::audit::AuditAction;
 use crate::authz::Actor;
 use crate::db::{Page, Reader, page::Rows};
@@ -37,8 +38,8 @@ pub fn visible_to(actor: &Actor) -> Select<audit_event::Entity> {
     }
     select.filter(
         Condition::any()
-            .add(audit_event::Column::OrganizationId.is_in(actor.administered_organizations()))
-            .add(audit_event::Column::TeamId.is_in(actor.administered_teams())),
+            .add(reach::in_administered_organizations(actor, ("audit_events", "organization_id")))
+            .add(reach::in_administered_teams(actor, ("audit_events", "team_id"))),
     )
 }
 

@@ -15,7 +15,7 @@ use entity::id::{BudgetId, Id, OrganizationId};
 use entity::role::ScopeKind;
 use entity::value::Usd;
 use entity::{budget, budget_assignment};
-use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
     SelectTwo,
@@ -25,7 +25,7 @@ use super::field::{self, Faults, search_text};
 use super::limit::{self};
 use super::period::Period;
 use super::scope::Scope;
-use super::{Cascade, Change};
+use super::{Cascade, Change, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::{Page, Reader, Tx, page::Rows};
@@ -130,7 +130,7 @@ pub fn visible_to(actor: &Actor) -> Select<budget::Entity> {
         .to_owned();
     select.filter(
         Condition::any()
-            .add(budget::Column::OrganizationId.is_in(actor.administered_organizations()))
+            .add(reach::in_administered_organizations(actor, ("budgets", "organization_id")))
             .add(Expr::col(("budgets", "id")).in_subquery(assigned)),
     )
 }
@@ -140,18 +140,13 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
     if actor.sees_all() {
         return Condition::all();
     }
-    let organizations = actor.administered_organizations();
-    let teams = actor.administered_teams();
     let ids = |table: &'static str, condition: Condition| -> SelectStatement {
         Query::select().column((table, "id")).from(table).cond_where(condition).to_owned()
     };
     let in_teams = |table: &'static str| {
-        let of_organizations = ids(
-            "teams",
-            Expr::col(("teams", "organization_id")).is_in(organizations.clone()).into_condition(),
-        );
+        let of_organizations = reach::teams_of_administered_organizations(actor);
         Condition::any()
-            .add(Expr::col((table, "team_id")).is_in(teams.clone()))
+            .add(reach::in_administered_teams(actor, (table, "team_id")))
             .add(Expr::col((table, "team_id")).in_subquery(of_organizations))
     };
     let scope = |kind: ScopeKind, ids: SelectStatement| {
@@ -160,8 +155,8 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
             .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids))
     };
     let visible_teams = Condition::any()
-        .add(Expr::col(("teams", "id")).is_in(teams.clone()))
-        .add(Expr::col(("teams", "organization_id")).is_in(organizations.clone()));
+        .add(reach::in_administered_teams(actor, ("teams", "id")))
+        .add(reach::in_administered_organizations(actor, ("teams", "organization_id")));
     // A key that belongs to a team sees nothing of its owner elsewhere.
     let bound_to = actor.bound_to();
     let itself = actor.user_id().filter(|_| bound_to.is_none());
@@ -181,8 +176,7 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
     Condition::any()
         .add(
             budget_assignment::Column::ScopeKind.eq(ScopeKind::Organization).and(
-                budget_assignment::Column::ScopeId
-                    .is_in(organizations.iter().map(|organization| organization.uuid())),
+                reach::in_administered_organizations(actor, ("budget_assignments", "scope_id")),
             ),
         )
         .add(scope(ScopeKind::Team, ids("teams", visible_teams)))

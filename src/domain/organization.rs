@@ -16,7 +16,7 @@ pub fn visible_to(actor: &Actor) -> Select<organization::Entity> {
     if actor.sees_all() {
         return select;
     }
-    select.filter(organization::Column::Id.is_in(actor.known_organizations()))
+    select.filter(super::reach::in_known_organizations(actor, ("organizations", "id")))
 }
 
 fn named(

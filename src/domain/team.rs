@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, budget, limit, membership, model_alias as alias};
+use super::{Cascade, Change, budget, limit, membership, model_alias as alias, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize_at,
@@ -108,11 +108,11 @@ pub fn visible_to(actor: &Actor) -> Select<team::Entity> {
     if actor.sees_all() {
         return select;
     }
-    let own = actor.teams().keys().copied().chain(actor.service_team());
     select.filter(
         Condition::any()
-            .add(team::Column::Id.is_in(own))
-            .add(team::Column::OrganizationId.is_in(actor.administered_organizations())),
+            .add(reach::in_teams(actor, ("teams", "id")))
+            .add_option(actor.service_team().map(|team| team::Column::Id.eq(team)))
+            .add(reach::in_administered_organizations(actor, ("teams", "organization_id"))),
     )
 }
 
@@ -120,18 +120,18 @@ pub fn visible_to(actor: &Actor) -> Select<team::Entity> {
 /// belongs to (any, for those who see the whole platform), and without it as a member (REFERENCE T-AVAIL-3).
 #[expect(clippy::disallowed_methods, reason = "a team that anybody may join shows its name")]
 pub fn joinable_by(actor: &Actor) -> Select<team::Entity> {
-    let mut reach = Condition::any().add(team::Column::OrganizationId.is_null());
+    let mut place = Condition::any().add(team::Column::OrganizationId.is_null());
     if actor.sees_all() {
-        reach = reach.add(team::Column::OrganizationId.is_not_null());
+        place = place.add(team::Column::OrganizationId.is_not_null());
     } else {
-        reach = reach.add(team::Column::OrganizationId.is_in(actor.known_organizations()));
+        place = place.add(reach::in_known_organizations(actor, ("teams", "organization_id")));
     }
     team::Entity::find()
         .filter(team::Column::IsJoinable.eq(actor.bound_to().is_none()))
         .filter(team::Column::IsJoinable.eq(true))
         .filter(team::Column::BlockedBy.is_null())
-        .filter(reach)
-        .filter(team::Column::Id.is_not_in(actor.teams().keys().copied()))
+        .filter(place)
+        .filter(reach::in_teams(actor, ("teams", "id")).not())
 }
 
 fn filtered(mut select: Select<team::Entity>, filter: &Filter) -> Select<team::Entity> {

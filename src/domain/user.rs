@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::field::{self, Faults, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, budget, limit, membership};
+use super::{Cascade, Change, budget, limit, membership, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize,
@@ -105,23 +105,19 @@ pub fn visible_to(actor: &Actor) -> Select<user::Entity> {
     if actor.sees_all() {
         return select;
     }
-    let organizations = actor.administered_organizations();
+    let organization = ("organization_memberships", "organization_id");
     let of_organizations = Query::select()
         .column("user_id")
         .from("organization_memberships")
-        .and_where(Expr::col("organization_id").is_in(organizations.clone()))
+        .and_where(reach::in_administered_organizations(actor, organization))
         .to_owned();
-    let organization_teams = Query::select()
-        .column("id")
-        .from("teams")
-        .and_where(Expr::col("organization_id").is_in(organizations))
-        .to_owned();
+    let organization_teams = reach::teams_of_administered_organizations(actor);
     let of_teams = Query::select()
         .column("user_id")
         .from("team_memberships")
         .cond_where(
             Condition::any()
-                .add(Expr::col("team_id").is_in(actor.teams().keys().copied()))
+                .add(reach::in_teams(actor, ("team_memberships", "team_id")))
                 .add(Expr::col("team_id").in_subquery(organization_teams)),
         )
         .to_owned();
@@ -224,16 +220,16 @@ pub async fn placements(reader: &Reader, ids: &[UserId]) -> Result<BTreeMap<User
     if actor.sees_all() {
         return Ok(found);
     }
-    let organizations = actor.administered_organizations();
-    let teams = actor.administered_teams();
-    if !teams.is_empty() || !organizations.is_empty() {
+    let runs_organizations = !actor.administered_organizations().is_empty();
+    if runs_organizations || !actor.administered_teams().is_empty() {
+        let organization = ("teams", "organization_id");
         let shared = team_membership::Entity::find()
             .find_also_related(entity::team::Entity)
             .filter(team_membership::Column::UserId.is_in(ids.iter().copied()))
             .filter(
                 Condition::any()
-                    .add(team_membership::Column::TeamId.is_in(teams))
-                    .add(entity::team::Column::OrganizationId.is_in(organizations.clone())),
+                    .add(reach::in_administered_teams(actor, ("team_memberships", "team_id")))
+                    .add(reach::in_administered_organizations(actor, organization)),
             );
         for (member, team) in shared.all(reader.db()).await? {
             if let Some(place) = found.get_mut(&member.user_id) {
@@ -242,10 +238,11 @@ pub async fn placements(reader: &Reader, ids: &[UserId]) -> Result<BTreeMap<User
             }
         }
     }
-    if !organizations.is_empty() {
+    if runs_organizations {
+        let organization = ("organization_memberships", "organization_id");
         let shared = organization_membership::Entity::find()
             .filter(organization_membership::Column::UserId.is_in(ids.iter().copied()))
-            .filter(organization_membership::Column::OrganizationId.is_in(organizations));
+            .filter(reach::in_administered_organizations(actor, organization));
         for member in shared.all(reader.db()).await? {
             if let Some(place) = found.get_mut(&member.user_id) {
                 place.organizations.push(member.organization_id);

@@ -1,7 +1,6 @@
 //! The audit trail in the API: reading, and nothing else.
 
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
-use chrono::{DateTime, Utc};
 use entity::audit_event;
 use entity::id::{
     ApiKeyId, BudgetId, Id, OrganizationId, OrganizationMembershipId, TeamId, TeamMembershipId,
@@ -15,6 +14,7 @@ use super::access::requires;
 use super::connection::{self, Connection};
 use super::context::ContextExt;
 use super::error::ApiResult;
+use super::scalar::Instant;
 use super::value::{ActorKind, EntityKind};
 use crate::audit::AuditAction;
 use crate::authz::Permission;
@@ -61,8 +61,8 @@ impl AuditEvent {
     }
 
     /// When it happened.
-    async fn occurred_at(&self) -> DateTime<Utc> {
-        self.0.occurred_at
+    async fn occurred_at(&self) -> Instant {
+        self.0.occurred_at.into()
     }
 
     /// What happened. Null for an action that this version does not know.
@@ -144,9 +144,9 @@ pub struct AuditEventFilter {
     /// Only what happened to this object, by id; it may be gone.
     subject_id: Option<ID>,
     /// Only what happened at this instant or later.
-    since: Option<DateTime<Utc>>,
+    since: Option<Instant>,
     /// Only what happened before this instant.
-    until: Option<DateTime<Utc>>,
+    until: Option<Instant>,
 }
 
 /// Reads the audit trail.
@@ -195,7 +195,8 @@ fn resolve(filter: AuditEventFilter) -> ApiResult<domain::Filter> {
     if filter.actor_id.as_ref().is_some_and(|id| split(id).is_none()) {
         faults.add("filter.actorId", "write the id of a user or key");
     }
-    for (field, at) in [("filter.since", filter.since), ("filter.until", filter.until)] {
+    let (since, until) = (filter.since.map(Into::into), filter.until.map(Into::into));
+    for (field, at) in [("filter.since", since), ("filter.until", until)] {
         if let Some(at) = at {
             faults.instant(field, at);
         }
@@ -205,7 +206,7 @@ fn resolve(filter: AuditEventFilter) -> ApiResult<domain::Filter> {
         actions: filter.actions,
         actor_id: filter.actor_id.map(|id| id.0),
         subject_id,
-        since: filter.since,
-        until: filter.until,
+        since,
+        until,
     })
 }

@@ -13,9 +13,8 @@ use apollo_compiler::response::{JsonMap, JsonValue};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{ExecutableDocument, Node};
 use async_graphql::{InputType, Value as Input};
-use chrono::{DateTime, Utc};
 
-use super::scalar::{BigInt, Duration, Usd};
+use super::scalar::{BigInt, Duration, Instant, Usd};
 use crate::error::Fault;
 
 /// The faults in the literals of a document.
@@ -162,8 +161,7 @@ fn check(ty: &Type, value: Option<Input>, path: &str, faults: &mut Vec<Fault>) {
         "Usd" => refusal::<Usd>(value),
         "Duration" => refusal::<Duration>(value),
         "BigInt" => refusal::<BigInt>(value),
-        "DateTime" => refusal::<DateTime<Utc>>(value)
-            .map(|_| "write an instant such as 2026-12-31T23:59:59Z".to_owned()),
+        "DateTime" => refusal::<Instant>(value),
         _ => None,
     };
     if let Some(message) = message {

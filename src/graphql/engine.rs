@@ -14,6 +14,7 @@ use apollo_compiler::validation::Valid;
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value, Variables};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
 
 use super::access::Rules;
 use super::batch::Batches;
@@ -54,7 +55,7 @@ pub struct EngineLimits {
     pub measure: MeasureLimits,
     /// The number of documents that are kept parsed.
     pub documents: u64,
-    /// How long an operation may run.
+    /// How long an operation may run, up to the commits of a mutation.
     pub deadline: Duration,
     /// Whether introspection is answered.
     pub introspection: bool,
@@ -175,9 +176,20 @@ impl Engine {
         if let Some(response) = denied {
             return Answer::Executed(Box::new(response));
         }
-        Answer::Executed(Box::new(
-            self.execute(session, &document, request.operation_name.as_deref(), variables).await,
-        ))
+        let name = request.operation_name.as_deref();
+        let deadline = Instant::now() + self.limits.deadline;
+        // Each mutation commits for itself and may show a secret once: it has the deadline to
+        // itself too, and what others answered is delivered. A query that is late answers nothing.
+        let response = if operation.is_mutation() {
+            self.execute(session.until(deadline), &document, name, variables).await
+        } else {
+            let run = self.execute(session, &document, name, variables);
+            timeout_at(deadline, run).await.unwrap_or_else(|_| {
+                let message = "the request took too long; ask for less, or try again";
+                Response::from_errors(vec![fault(ErrorCode::Timeout, message)])
+            })
+        };
+        Answer::Executed(Box::new(response))
     }
 
     /// The document of a text, parsed, measured and validated.
@@ -305,11 +317,7 @@ impl Engine {
             request = request.disable_introspection();
         }
         request.set_parsed_query(document.parsed.clone());
-        let run = batches.run(self.schema.execute(request));
-        let Ok(mut response) = tokio::time::timeout(self.limits.deadline, run).await else {
-            let message = "the request took too long; ask for less, or try again";
-            return Response::from_errors(vec![fault(ErrorCode::Timeout, message)]);
-        };
+        let mut response = batches.run(self.schema.execute(request)).await;
         response.errors.truncate(MOST_ERRORS);
         for error in &mut response.errors {
             shorten(error);

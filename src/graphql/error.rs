@@ -43,7 +43,8 @@ pub enum ErrorCode {
     RateLimited,
     /// The document asks for too much at once.
     QueryTooComplex,
-    /// The request took too long; of a mutation under way, nothing was kept.
+    /// This took too long. Of a mutation that answers so at its own path, nothing was kept; other
+    /// mutations of the document stand, each by its own answer.
     Timeout,
     /// A fault of the server; report the request id.
     InternalServerError,
@@ -71,6 +72,8 @@ impl From<&Error> for ErrorCode {
             Error::AlreadyExists { .. } => Self::AlreadyExists,
             Error::Conflict { .. } => Self::Conflict,
             Error::LimitExceeded { .. } => Self::LimitExceeded,
+            Error::TooLate => Self::Timeout,
+            error if error.is_late_read() => Self::Timeout,
             error if error.is_unavailable() => Self::ServiceUnavailable,
             Error::Unavailable | Error::Database(_) | Error::Internal(_) => {
                 Self::InternalServerError
@@ -144,7 +147,10 @@ impl From<ApiError> for async_graphql::Error {
             _ => {}
         }
         if matches!(error.as_ref(), Error::Database(_) | Error::Internal(_) | Error::Unavailable) {
-            if code == ErrorCode::ServiceUnavailable {
+            if code == ErrorCode::Timeout {
+                "this took too long to read; ask for less, or try again".clone_into(&mut message);
+                tracing::warn!(error = ?error, "a read did not end before the deadline");
+            } else if code == ErrorCode::ServiceUnavailable {
                 message = Error::Unavailable.to_string();
                 tracing::warn!(error = ?error, "the database did not answer in time");
             } else {

@@ -1,6 +1,7 @@
 //! The scalars of the API beyond GraphQL's own.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::{DateTime, Utc};
 use entity::value::Usd as Amount;
 
 /// An amount of US dollars as a decimal string such as `"12.5"`, with at most 9 digits after the
@@ -70,5 +71,44 @@ impl ScalarType for BigInt {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.to_string())
+    }
+}
+
+/// An instant as RFC 3339 writes it, such as `"2026-12-31T23:59:59Z"`, with any offset; answered in
+/// UTC. It has microseconds: finer digits are cut off, and a leap second (`:60`) is the second after
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant(pub DateTime<Utc>);
+
+/// An instant as RFC 3339 writes it, such as `"2026-12-31T23:59:59Z"`, with any offset; answered in
+/// UTC. It has microseconds: finer digits are cut off, and a leap second (`:60`) is the second after
+/// it.
+#[Scalar(name = "DateTime", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc3339")]
+impl ScalarType for Instant {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let refusal = "write an instant such as 2026-12-31T23:59:59Z";
+        let Value::String(text) = value else { return Err(InputValueError::custom(refusal)) };
+        let parsed: Option<DateTime<Utc>> = text.parse().ok();
+        // The databases would round and compare what is finer each in its own way.
+        parsed
+            .and_then(|at| DateTime::from_timestamp_micros(at.timestamp_micros()))
+            .map(Self)
+            .ok_or_else(|| InputValueError::custom(refusal))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_rfc3339())
+    }
+}
+
+impl From<DateTime<Utc>> for Instant {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at)
+    }
+}
+
+impl From<Instant> for DateTime<Utc> {
+    fn from(at: Instant) -> Self {
+        at.0
     }
 }

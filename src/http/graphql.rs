@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -59,14 +60,9 @@ pub(super) async fn handle(
     let statements = StatementCount::default();
     let mut line = Line::default();
     let method = request.method().clone();
-    let answer =
-        AssertUnwindSafe(answer(&app, peer, request, &id, &statements, &mut line)).catch_unwind();
-    let mut response = if let Ok(response) = answer.await {
-        response
-    } else {
-        tracing::error!(request_id = id, "a request panicked");
-        let error = fault(ErrorCode::InternalServerError, "internal error");
-        plain(StatusCode::INTERNAL_SERVER_ERROR, error, &id)
+    let mut response = {
+        let answer = pin!(answer(&app, peer, request, &id, &statements, &mut line));
+        caught(answer, &id).await
     };
     let status = response.status();
     let headers = response.headers_mut();
@@ -95,6 +91,16 @@ pub(super) async fn handle(
         "request"
     );
     response
+}
+
+/// An answer whatever happens: a panic becomes one too, with the id of the request.
+async fn caught(answer: impl Future<Output = Response<Body>>, id: &str) -> Response<Body> {
+    if let Ok(response) = AssertUnwindSafe(answer).catch_unwind().await {
+        return response;
+    }
+    tracing::error!(request_id = id, "a request panicked");
+    let error = fault(ErrorCode::InternalServerError, "internal error");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, error, id)
 }
 
 async fn answer(
@@ -429,4 +435,25 @@ fn json(status: StatusCode, form: ResponseType, body: &impl Serialize) -> Respon
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, form.content_type_value());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SECURITY F10: a panic while a request is answered is an answer with the request's own id.
+    #[tokio::test]
+    async fn a_panic_is_an_answer_with_the_id_of_the_request() {
+        async fn fails() -> Response<Body> {
+            tokio::task::yield_now().await;
+            panic!("a canary that nobody may see")
+        }
+        let answer = caught(fails(), "req-17").await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let bytes = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(body["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+        assert_eq!(body["errors"][0]["extensions"]["requestId"], "req-17");
+        assert!(body.get("data").is_none() && !body.to_string().contains("canary"), "{body}");
+    }
 }

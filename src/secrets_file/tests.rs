@@ -134,6 +134,18 @@ fn a_replaced_file_is_not_written_over() {
 }
 
 #[test]
+fn a_digest_that_another_process_stored_is_not_written_over() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut slow, _) = SecretsFile::load_or_create(home.path(), &mut counting).unwrap();
+    let (mut quick, _) = SecretsFile::load_or_create(home.path(), &mut counting).unwrap();
+    quick.set_admin_key_digest([1; 32]).unwrap();
+    let error = slow.set_admin_key_digest([2; 32]).unwrap_err();
+    assert!(matches!(error, Error::Replaced { .. }), "{error}");
+    let found = SecretsFile::find(home.path()).unwrap().unwrap();
+    assert_eq!(found.admin_key_digest(), Some(&[1; 32]));
+}
+
+#[test]
 fn a_broken_random_source_makes_no_file() {
     let home = tempfile::tempdir().unwrap();
     let error = SecretsFile::load_or_create(home.path(), &mut |_| {}).unwrap_err();

@@ -250,6 +250,35 @@ async fn a_blocked_user_or_team_stops_the_keys() {
     .await;
 }
 
+/// SECURITY 5, "lastUsedAt": a database that does not take the uses loses none of them.
+#[tokio::test]
+async fn last_uses_outlive_a_fault_of_the_database() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let people = ["member", "viewer", "team_admin", "service"];
+        for name in people {
+            assert!(is_known(world.person(name)).await);
+        }
+        let database = app.database().await;
+        for (from, to, is_written) in
+            [("last_used_at", "gone", false), ("gone", "last_used_at", true)]
+        {
+            let sql = format!("ALTER TABLE api_keys RENAME COLUMN {from} TO {to}");
+            sea_orm::ConnectionTrait::execute_unprepared(&database, &sql).await.unwrap();
+            app.app.write_last_used().await;
+            if !is_written {
+                continue;
+            }
+            for name in people {
+                let query = format!("{{ apiKey(id: \"{}\") {{ lastUsedAt }} }}", world.keys[name]);
+                let shown = read(&app.admin(), &query).await;
+                assert_eq!(shown, json!({ "lastUsedAt": "2026-11-21T12:00:00+00:00" }), "{name}");
+            }
+        }
+    })
+    .await;
+}
+
 /// SECURITY 5, "lastUsedAt": noted in memory, written later, at most once a minute for a key.
 #[tokio::test]
 async fn the_last_use_of_a_key_is_written_at_most_once_a_minute() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// What each module of `src/` may use, beside what everybody may.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "db", "graphql", "http", "telemetry", "secret", "config"]),
+    ("cli", &["app", "db", "graphql", "http", "telemetry", "secrets_file", "config"]),
     (
         "app",
         &["authn", "clock", "config", "db", "graphql", "http", "rules", "secret", "secrets_file"],

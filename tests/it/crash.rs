@@ -116,6 +116,27 @@ async fn the_first_start_makes_a_key_that_works_and_shows_it_once() {
     assert!(error.contains("is in use by another process"), "{error}");
 }
 
+/// A first start that fails has shown no key, so it has kept none: the next one shows one that works.
+#[tokio::test]
+async fn a_first_start_on_a_taken_port_loses_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let failed = Program::command(folder.path())
+        .args(["serve", "--listen", &listen])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success() && error.contains("cannot listen on"), "{error}");
+    assert!(!String::from_utf8_lossy(&failed.stdout).contains("sk-tka_"));
+    let program = Program::serve(folder.path(), &[]);
+    let key = program.greeting.lines().find_map(|line| line.trim().strip_prefix("sk-tka_"));
+    let key = format!("sk-tka_{}", key.unwrap());
+    let data = program.client(&key).data("{ viewer { kind } }").await;
+    assert_eq!(data["viewer"]["kind"], "BOOTSTRAP");
+}
+
 /// The walk-through of the README, pasted as it stands.
 #[tokio::test]
 async fn the_five_commands_of_the_readme_work_as_they_stand() {

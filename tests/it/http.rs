@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tollkeep::db::{Direction, Page, PageRequest, SortField};
+use tollkeep::domain::team::Filter;
 
 use crate::harness::world::World;
 use crate::harness::{ADMIN_KEY, Answer, TestApp, on_each_database, on_each_database_with};
@@ -345,6 +347,63 @@ async fn texts_and_instants_that_no_database_holds_are_refused() {
         }
         let remove = "mutation { teamMemberRemove(input: { teamId: \"none\", user: { email: \"\\u0000\" } }) { deletedId } }";
         assert_eq!(admin.run(remove).await.code(), "NOT_FOUND");
+    })
+    .await;
+}
+
+/// Both databases hold microseconds and know no leap second, so instants are brought to that before
+/// either sees them.
+#[tokio::test]
+async fn instants_are_the_same_on_both_databases() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        for (given, kept) in [
+            ("2026-12-31T23:59:60Z", "2027-01-01T00:00:00+00:00"),
+            ("2026-12-31T23:59:60.5Z", "2027-01-01T00:00:00.500+00:00"),
+            ("2026-12-31T23:59:59.999999999Z", "2026-12-31T23:59:59.999999+00:00"),
+            ("2026-12-31T23:59:59.123456789+01:00", "2026-12-31T22:59:59.123456+00:00"),
+        ] {
+            let input = format!("kind: ADMIN, expiresAt: \"{given}\"");
+            let literal = format!(
+                "mutation {{ apiKeyCreate(input: {{ {input} }}) {{ apiKey {{ id expiresAt }} }} }}"
+            );
+            let variable = "mutation($at: DateTime) {
+                apiKeyCreate(input: { kind: ADMIN, expiresAt: $at }) { apiKey { id expiresAt } } }";
+            for answer in
+                [admin.run(&literal).await, admin.run_with(variable, json!({ "at": given })).await]
+            {
+                let made = answer.data()["apiKeyCreate"]["apiKey"].clone();
+                assert_eq!(made["expiresAt"], kept, "{given}");
+                let query = format!("{{ apiKey(id: {}) {{ id expiresAt }} }}", made["id"]);
+                assert_eq!(admin.data(&query).await["apiKey"], made, "{given}");
+            }
+        }
+        let events = async |bound: &str| {
+            let query = format!("{{ auditEvents(filter: {{ {bound} }}) {{ totalCount }} }}");
+            admin.data(&query).await["auditEvents"]["totalCount"].as_u64().unwrap()
+        };
+        assert_eq!(events("until: \"2026-11-21T11:59:60Z\"").await, 0);
+        assert_eq!(events("since: \"2026-11-21T11:59:60Z\"").await, 8);
+        assert_eq!(events("since: \"2026-11-21T12:00:00.000000999Z\"").await, 8);
+        let answer =
+            admin.run("{ auditEvents(filter: { since: \"today\" }) { totalCount } }").await;
+        answer.refused("BAD_USER_INPUT", "filter.since");
+    })
+    .await;
+}
+
+/// A cursor is text from outside, whoever signed it: no database takes one with a NUL.
+#[tokio::test]
+async fn a_made_up_cursor_is_refused_like_any_other() {
+    on_each_database(async |app| {
+        let order = (SortField::Name, Direction::Ascending);
+        let page = Page::new(&PageRequest::default(), order, &Filter::default()).unwrap();
+        let cursor = |name: &str| page.cursor_of(name, uuid::Uuid::from_u128(7));
+        let query = "query($after: String) { teams(after: $after) { nodes { id } } }";
+        let ask =
+            async |cursor: String| app.admin().run_with(query, json!({ "after": cursor })).await;
+        ask(cursor("a")).await.data();
+        ask(cursor("a\0b")).await.refused("BAD_USER_INPUT", "after");
     })
     .await;
 }

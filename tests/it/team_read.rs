@@ -1,5 +1,7 @@
 //! Reading teams: who sees what, lists, pages, search, and teams that anybody may join.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::harness::client::text;
@@ -399,6 +401,12 @@ async fn joinable_teams_show_their_names_and_nothing_else() {
         assert_eq!(joinable(world.person("member"), "(first: 2, search: \"a\")").await, "A2");
         add(&admin, &open, &world.users["member"]).await;
         assert_eq!(joinable(world.person("member"), "").await, "A2");
+        let data =
+            world.person("organization_admin").data("{ joinableTeams { edges { cursor } } }");
+        for edge in data.await["joinableTeams"]["edges"].as_array().unwrap() {
+            let cursor = URL_SAFE_NO_PAD.decode(text(edge, "/cursor")).unwrap();
+            assert_eq!(cursor.len(), 25, "version, id and signature: {cursor:?}");
+        }
         for field in ["budgets { spent }", "metadata", "members { totalCount }", "externalId"] {
             let query = format!("{{ joinableTeams {{ nodes {{ {field} }} }} }}");
             let answer = world.person("member").run(&query).await;

@@ -1,7 +1,6 @@
 //! The root fields that change keys.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
-use chrono::{DateTime, Utc};
 use entity::api_key;
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ use crate::graphql::access::requires;
 use crate::graphql::budget::{ScopeBudgetInput, entries};
 use crate::graphql::context::mutate;
 use crate::graphql::error::ApiResult;
-use crate::graphql::scalar::Duration;
+use crate::graphql::scalar::{Duration, Instant};
 use crate::graphql::value::{ApiKeyKind, ModelAccessInput, change, same};
 
 /// A new key. If the key that you use is limited, the new one must have limits within those.
@@ -41,7 +40,7 @@ pub struct ApiKeyCreateInput {
     /// Free data, a JSON object; empty by default.
     metadata: Option<Value>,
     /// The instant from which the key is refused; never by default.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Instant>,
     /// The time after which the key is refused; instead of `expiresAt`.
     expires_in: Option<Duration>,
     /// Budgets of the key, at most 20.
@@ -70,7 +69,7 @@ pub struct ApiKeyUpdateInput {
     /// Keys to merge into the metadata: a key with null is deleted. Null clears all.
     metadata: MaybeUndefined<Value>,
     /// The instant from which the key is refused; null for never.
-    expires_at: MaybeUndefined<DateTime<Utc>>,
+    expires_at: MaybeUndefined<Instant>,
     /// The budgets that the key is to have, all of them; null for none.
     budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
     /// The version that you saw; `CONFLICT` when the key has changed since.
@@ -176,7 +175,7 @@ impl ApiKeyMutation {
             allowed_routes: input.allowed_routes,
             tags: input.tags,
             metadata: input.metadata,
-            expires_at: input.expires_at,
+            expires_at: input.expires_at.map(Into::into),
             expires_in: input.expires_in.map(|duration| duration.0),
             budgets: entries(input.budgets),
             secret: input.secret,
@@ -206,7 +205,7 @@ impl ApiKeyMutation {
             allowed_routes: same(input.allowed_routes),
             tags: same(input.tags),
             metadata: same(input.metadata),
-            expires_at: same(input.expires_at),
+            expires_at: change(input.expires_at, Into::into),
             budgets: change(input.budgets, entries),
             expected_version: input.expected_version,
         };

@@ -1,7 +1,6 @@
 //! The object `ApiKey`.
 
 use async_graphql::{Context, ID, Object, TypeName};
-use chrono::{DateTime, Utc};
 use entity::api_key;
 use serde_json::Value;
 
@@ -11,6 +10,7 @@ use crate::graphql::budget::BudgetAssignment;
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{BudgetsOf, SecretsOf};
+use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
 use crate::graphql::user::User;
 use crate::graphql::value::{ApiKeyKind, BlockLevel, ModelAccess};
@@ -82,10 +82,7 @@ impl ApiKey {
     }
 
     /// Until when the secret before the current one is valid; null when only the current one is.
-    async fn previous_secret_valid_until(
-        &self,
-        ctx: &Context<'_>,
-    ) -> Option<ApiResult<DateTime<Utc>>> {
+    async fn previous_secret_valid_until(&self, ctx: &Context<'_>) -> Option<ApiResult<Instant>> {
         let secrets = match ctx.loader().load_one(SecretsOf(self.0.id)).await {
             Ok(secrets) => secrets.unwrap_or_default(),
             Err(error) => return Some(Err(error.into())),
@@ -96,7 +93,7 @@ impl ApiKey {
             .filter_map(|secret| secret.not_after)
             .filter(|at| *at > now)
             .max()
-            .map(Ok)
+            .map(|at| Ok(at.into()))
     }
 
     /// Which models the key may call, of those that the scopes above allow.
@@ -161,13 +158,13 @@ impl ApiKey {
     }
 
     /// The instant from which the key is refused; null for never.
-    async fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.0.expires_at
+    async fn expires_at(&self) -> Option<Instant> {
+        self.0.expires_at.map(Instant)
     }
 
     /// The last use; behind by up to a minute; null for never.
-    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
-        self.0.last_used_at
+    async fn last_used_at(&self) -> Option<Instant> {
+        self.0.last_used_at.map(Instant)
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
@@ -176,8 +173,8 @@ impl ApiKey {
     }
 
     /// When the key was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Instant {
+        self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
@@ -186,8 +183,8 @@ impl ApiKey {
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Instant {
+        self.0.updated_at.into()
     }
 
     /// Who changed it last.

@@ -1,7 +1,6 @@
 //! The objects `Budget` and `BudgetAssignment`.
 
 use async_graphql::{Context, ID, Object, TypeName};
-use chrono::{DateTime, Utc};
 use entity::budget;
 use entity::value::Usd as Amount;
 
@@ -12,7 +11,7 @@ use crate::domain::scope::Scope;
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::ApiResult;
 use crate::graphql::organization::Organization;
-use crate::graphql::scalar::{BigInt, Duration, Usd};
+use crate::graphql::scalar::{BigInt, Duration, Instant, Usd};
 use crate::graphql::value::{Counting, ScopeKind};
 
 /// A limit on spend, rates and concurrency.
@@ -112,8 +111,8 @@ impl Budget {
     }
 
     /// When the budget was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Instant {
+        self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
@@ -122,8 +121,8 @@ impl Budget {
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Instant {
+        self.0.updated_at.into()
     }
 
     /// Who changed it last.
@@ -198,12 +197,12 @@ impl BudgetAssignment {
     }
 
     /// When the current window began; null for a window without end, which began with the budget.
-    async fn window_started_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
-        self.window(ctx).map(|window| window.starts_at)
+    async fn window_started_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+        self.window(ctx).map(|window| window.starts_at.into())
     }
 
     /// When the current window ends and a new one begins; null for a window without end.
-    async fn resets_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
-        self.window(ctx).map(|window| window.ends_at)
+    async fn resets_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+        self.window(ctx).map(|window| window.ends_at.into())
     }
 }

@@ -1,7 +1,6 @@
 //! The object `TeamMembership`, and how inputs name members.
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject};
-use chrono::{DateTime, Utc};
 use entity::role::TeamRole as Role;
 use entity::team_membership;
 
@@ -14,6 +13,7 @@ use crate::graphql::budget::{BudgetAssignment, ScopeBudgetInput, entries};
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::BudgetsOf;
+use crate::graphql::scalar::Instant;
 use crate::graphql::user::User;
 use crate::graphql::value::{ModelAccess, ModelAccessInput, TeamRole};
 
@@ -86,8 +86,8 @@ impl TeamMembership {
     }
 
     /// When the user became a member.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Instant {
+        self.0.created_at.into()
     }
 
     /// Who added the member: the id of a user or key, or `bootstrap`.
@@ -96,8 +96,8 @@ impl TeamMembership {
     }
 
     /// When the membership was last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Instant {
+        self.0.updated_at.into()
     }
 
     /// Who changed it last.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
-use chrono::{DateTime, Utc};
 use entity::id::Id;
 use entity::team;
 use serde_json::Value;
@@ -21,6 +20,7 @@ use crate::graphql::loader::{
     AliasesOf, BudgetsOf, KeyCountOfTeam, KeysOfTeam, MemberCountOf, MembersOf,
 };
 use crate::graphql::organization::Organization;
+use crate::graphql::scalar::Instant;
 use crate::graphql::value::{BlockLevel, ModelAccess, TeamMemberPermission};
 
 /// A group of people that share keys, models and budgets.
@@ -196,8 +196,8 @@ impl Team {
     }
 
     /// When the team was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Instant {
+        self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
@@ -206,8 +206,8 @@ impl Team {
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Instant {
+        self.0.updated_at.into()
     }
 
     /// Who changed it last.

@@ -115,7 +115,7 @@ impl TeamQuery {
         Some(read.await)
     }
 
-    /// The teams that you may join by `teamJoin`: their ids and names, nothing else.
+    /// The teams that you may join by `teamJoin`: their ids and names, nothing else. Oldest first.
     #[graphql(directive = requires::apply(Permission::TeamJoin))]
     async fn joinable_teams(
         &self,
@@ -135,7 +135,8 @@ impl TeamQuery {
             check_search(&mut faults, "search", search.as_deref());
             faults.finish()?;
             let filter = domain::Filter { search, ..domain::Filter::default() };
-            let page = Page::new(&request, connection::by_name(None), &(&filter, "joinable"))?;
+            // A cursor holds what the list is ordered by: here it must tell nothing but the id.
+            let page = Page::new(&request, connection::OLDEST_FIRST, &(&filter, "joinable"))?;
             let from = domain::joinable_by(ctx.session().actor());
             let rows = domain::list(ctx.reader(), from.clone(), &filter, &page).await?;
             let reader = ctx.reader().clone();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, TypeName};
-use chrono::{DateTime, Utc};
 use entity::id::Id;
 use entity::user;
 use serde_json::Value;
@@ -20,6 +19,7 @@ use crate::graphql::loader::{
     BudgetsOf, KeyCountOfUser, KeysOfUser, MembershipCountOf, MembershipsOf, PlacementOf,
 };
 use crate::graphql::organization::Organization;
+use crate::graphql::scalar::Instant;
 use crate::graphql::team::TeamMembership;
 use crate::graphql::value::{BlockLevel, ModelAccess, PlatformRole};
 
@@ -193,8 +193,8 @@ impl User {
     }
 
     /// When the user was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Instant {
+        self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
@@ -203,8 +203,8 @@ impl User {
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Instant {
+        self.0.updated_at.into()
     }
 
     /// Who changed it last.
