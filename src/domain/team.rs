@@ -21,7 +21,7 @@ use super::scope::Place;
 use super::{Cascade, Change, budget, limit, membership, model_alias as alias};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -224,6 +224,44 @@ fn named(select: Select<team::Entity>, reference: &Reference) -> Option<Select<t
     Some(select.filter(condition))
 }
 
+/// Finds a team of which limits are to change, its own or those of its members, as [`authorize`]
+/// does, and locks what is above it first.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub async fn authorize_limits(
+    tx: &Tx,
+    permission: Permission,
+    reference: &Reference,
+    field: &str,
+) -> Result<Authorized<team::Model>> {
+    lock_above(tx, reference).await?;
+    authorize(tx, permission, reference, field).await
+}
+
+/// Locks the organization of a team that the caller may see against changes of its limits, before
+/// the team is locked.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn lock_above(tx: &Tx, reference: &Reference) -> Result<()> {
+    match named(visible_to(tx.actor()), reference) {
+        Some(teams) => super::organization::lock_of_teams(tx, teams).await,
+        None => Ok(()),
+    }
+}
+
+/// Locks a team, after its organization, against changes of their limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
+pub(crate) async fn lock_shared(tx: &Tx, id: TeamId) -> Result<()> {
+    super::organization::lock_of_teams(tx, team::Entity::find_by_id(id)).await?;
+    team::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
+    Ok(())
+}
+
 /// The team of a reference, if the caller may see it, locked against changes of its limits.
 ///
 /// # Errors
@@ -336,6 +374,7 @@ fn is_admin(roles: &[crate::authz::Role]) -> bool {
 /// than the person has (REFERENCE T-NEW-5 to T-NEW-8, C-T15; SECURITY 2, case 7).
 async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
     let Some(user) = tx.actor().user() else { return Ok(()) };
+    super::user::lock_shared(tx, user.id).await?;
     let mut scopes = vec![super::scope::Scope::user(user.id)];
     scopes.extend(tx.actor().key_id().map(super::scope::Scope::api_key));
     let own = limit::held_by(tx, &scopes).await?;
@@ -461,6 +500,9 @@ pub async fn update(
     } else {
         tx.nothing_changed();
         return Ok(before);
+    }
+    if limits_change {
+        limit::lock_below(tx, &place, &after.model_access).await?;
     }
     match input.budgets {
         Change::Keep => {}

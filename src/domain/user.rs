@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use entity::id::{Id, OrganizationId, TeamId, UserId};
 use entity::role::{PlatformRole, ScopeKind};
 use entity::value::ModelAccess;
-use entity::{organization_membership, team_membership, user};
+use entity::{api_key, organization_membership, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
@@ -281,6 +281,16 @@ impl Resource for user::Model {
     }
 }
 
+/// Locks a user against changes of its limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
+pub(crate) async fn lock_shared(tx: &Tx, id: UserId) -> Result<()> {
+    user::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
+    Ok(())
+}
+
 /// The organizations that a user belongs to, by itself or through teams, whoever asks; a team
 /// without an organization counts as a place outside of them all.
 #[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
@@ -452,6 +462,9 @@ pub async fn update(
     let subject = Subject::user(&after);
     tx.record(Event::changed(AuditAction::UserUpdated, subject, &before, &after));
     let place = Place::user(&after);
+    if limited {
+        limit::lock_below(tx, &place, &after.model_access).await?;
+    }
     match input.budgets {
         Change::Keep => {}
         Change::Clear => budget::assign(tx, &place, Vec::new(), "input").await?,
@@ -554,6 +567,9 @@ pub async fn delete(
             users.push(user.into_inner());
         }
     }
+    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+    membership::lock(tx, team_membership::Column::UserId.is_in(ids.iter().copied())).await?;
+    super::api_key::lock(tx, api_key::Column::UserId.is_in(ids)).await?;
     let mut deleted = Deleted::default();
     for user in users {
         delete_one(tx, user, &mut deleted).await?;

@@ -3,7 +3,7 @@
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
 use entity::role::ScopeKind;
 use entity::{api_key, api_key_secret};
-use sea_orm::sea_query::LockType;
+use sea_orm::sea_query::{LockType, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::organization_of;
@@ -54,6 +54,17 @@ pub(crate) async fn remove_each(tx: &mut Tx, keys: Vec<api_key::Model>) -> Resul
         gone += remove_all(tx, vec![key], organization).await?;
     }
     Ok(gone)
+}
+
+/// Locks keys that are to go, in the order of their ids.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "of teams and users that the caller may delete")]
+pub(crate) async fn lock(tx: &Tx, condition: SimpleExpr) -> Result<()> {
+    let rows = api_key::Entity::find().filter(condition);
+    rows.order_by_asc(api_key::Column::Id).lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
 }
 
 /// The keys of a team, or of one of its members, for what must hold whoever asks.

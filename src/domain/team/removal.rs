@@ -2,7 +2,7 @@
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
-use entity::{model_alias, team, team_membership};
+use entity::{api_key, model_alias, team, team_membership};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::audit::{AuditAction, Event, Subject};
@@ -51,6 +51,9 @@ pub async fn delete(
             teams.push(team.into_inner());
         }
     }
+    let ids: Vec<_> = teams.iter().map(|team| team.id).collect();
+    membership::lock(tx, team_membership::Column::TeamId.is_in(ids.iter().copied())).await?;
+    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
     let mut deleted = Deleted::default();
     for team in teams {
         delete_one(tx, team, &mut deleted).await?;

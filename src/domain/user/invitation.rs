@@ -4,8 +4,8 @@ use entity::id::UserId;
 use entity::role::PlatformRole;
 use entity::user;
 use entity::value::ModelAccess;
-use sea_orm::sea_query::LockType;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
 use super::{UserReference, visible_to};
@@ -13,6 +13,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Resource;
 use crate::db::Tx;
 use crate::domain::field::Faults;
+use crate::domain::visible_ids;
 use crate::error::{Error, Result};
 
 /// Finds the users of references; addresses that nobody has become pending users.
@@ -65,6 +66,8 @@ pub(crate) async fn resolve_or_invite(
         };
         users.push(found);
     }
+    // Two calls that invite the same addresses insert them in the same order.
+    invited.sort_unstable_by(|one, other| one.email_key.cmp(&other.email_key));
     let stored = invite(tx, &invited).await?;
     for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         let found = stored.iter().find(|stored| stored.email_key == user.email_key);
@@ -83,7 +86,7 @@ async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>
     } else {
         let keys = invited.iter().filter_map(|user| user.email_key.clone());
         let select = user::Entity::find().filter(user::Column::EmailKey.is_in(keys));
-        select.lock(LockType::Share).all(tx.db()).await?
+        select.order_by_asc(user::Column::Id).lock(LockType::Share).all(tx.db()).await?
     };
     for user in stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
@@ -108,15 +111,20 @@ async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::
     let mut known = Vec::new();
     // The caller itself is always known to itself.
     known.extend(tx.actor().user().cloned());
+    let mut wanted = Condition::any();
     if !ids.is_empty() || !external.is_empty() {
-        let wanted = Condition::any()
+        let named = Condition::any()
             .add(user::Column::Id.is_in(ids))
             .add(user::Column::ExternalId.is_in(external));
-        let select = visible_to(tx.actor()).filter(wanted).lock(LockType::Share);
-        known.extend(select.all(tx.db()).await?);
+        let visible = visible_ids(visible_to(tx.actor()).filter(named), "users");
+        wanted = wanted.add(Expr::col(("users", "id")).in_subquery(visible));
     }
     if !emails.is_empty() {
-        let select = user::Entity::find().filter(user::Column::EmailKey.is_in(emails));
+        wanted = wanted.add(user::Column::EmailKey.is_in(emails));
+    }
+    if !wanted.is_empty() {
+        // One statement, so that all of them are locked in the order of their ids.
+        let select = user::Entity::find().filter(wanted).order_by_asc(user::Column::Id);
         known.extend(select.lock(LockType::Share).all(tx.db()).await?);
     }
     Ok(known)
