@@ -10,11 +10,12 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tollkeep::db::DatabaseSettings;
 
 use crate::harness::client::text;
 use crate::harness::world::{World, api_key, user};
 use crate::harness::{Answer, Kind, TestApp, on_each_database, on_each_database_with};
-use crate::steps::{assert_no_orphans, change, done, read, sql_id};
+use crate::steps::{assert_no_orphans, change, done, read, rows, sql_id};
 
 async fn query(database: &impl ConnectionTrait, sql: &str) -> Vec<QueryResult> {
     database.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap()
@@ -220,15 +221,27 @@ async fn limits_above_and_below_do_not_pass_each_other() {
     on_each_database(async |app| {
         let world = World::new(app).await;
         let admin = app.admin();
-        for number in 0..12 {
+        for number in 0..14 {
             let tree = Tree::grow(app, &world, number).await;
             let Tree { team, user, key, personal, .. } = &tree;
             let tier = json!({ "name": "tier", "limits": { "maxSpend": CAP } });
             let tier = done(&admin, "budgetCreate", tier, "budget { id }").await;
             let tier = text(&tier, "/budget/id");
             let member = json!({ "id": user });
-            let unlimited = json!({ "teamId": team, "user": member, "budgets": null });
-            done(&admin, "teamMemberUpdate", unlimited, "membership { id }").await;
+            // What has no budget yet has no row at which two writers could meet.
+            for (mutation, input, selection) in [
+                ("teamUpdate", json!({ "id": team, "budgets": null }), "team { id }"),
+                (
+                    "teamMemberUpdate",
+                    json!({ "teamId": team, "user": member, "budgets": null }),
+                    "membership { id }",
+                ),
+                ("userUpdate", json!({ "id": user, "budgets": null }), "user { id }"),
+                ("apiKeyUpdate", json!({ "id": key, "budgets": null }), "apiKey { id }"),
+                ("apiKeyUpdate", json!({ "id": personal, "budgets": null }), "apiKey { id }"),
+            ] {
+                done(&admin, mutation, input, selection).await;
+            }
             let raised = ("apiKeyUpdate", json!({ "id": key, "budgets": cap("90") }));
             let personal = ("apiKeyUpdate", json!({ "id": personal, "budgets": cap("90") }));
             let input = json!({ "userId": user, "teamId": team, "budgets": cap("90") });
@@ -246,6 +259,11 @@ async fn limits_above_and_below_do_not_pass_each_other() {
                     (lowered, ("teamMemberUpdate", input))
                 }
                 4 => (("userUpdate", json!({ "id": user, "budgets": cap("60") })), personal),
+                5 => {
+                    let input = json!({ "userId": user, "budgets": cap("90") });
+                    let user = ("userUpdate", json!({ "id": user, "budgets": cap("60") }));
+                    (user, ("apiKeyCreate", input))
+                }
                 _ => {
                     let attach = json!([{ "attach": { "budgetId": tier } }]);
                     let input = json!({ "id": team, "budgets": attach });
@@ -315,6 +333,41 @@ async fn a_budget_is_not_deleted_while_somebody_attaches_it() {
     .await;
 }
 
+/// SECURITY case 20, M-ADD-8: addresses are invited in one order, however two calls list them, so
+/// that neither holds one for which the other waits.
+#[tokio::test]
+async fn addresses_are_invited_in_one_order() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let member = |email: &str| json!({ "user": { "email": email } });
+        let (first, last) = ("a@example.com", "z@example.com");
+        let input = json!({ "teamId": world.a1, "members": [member(last), member(first)] });
+        if app.kind == Kind::Sqlite {
+            start(app, "teamMemberAdd", input).await.unwrap().data();
+            return;
+        }
+        let (holding, watch) = (app.database().await, app.database().await);
+        let holder = hold(&holding, "SET LOCAL lock_timeout = '1s'").await;
+        let invite = |email: &str| {
+            format!(
+                "INSERT INTO users (id, email, email_key, search_text, platform_role, \
+                 model_access, metadata, version, created_at, created_by, updated_at, updated_by) \
+                 SELECT gen_random_uuid(), '{email}', '{email}', '', platform_role, model_access, \
+                 metadata, 1, created_at, created_by, updated_at, updated_by FROM users LIMIT 1"
+            )
+        };
+        query(&holder, &invite(first)).await;
+        let task = start(app, "teamMemberAdd", input);
+        until_waiting(&watch, 1, &[&task]).await;
+        // The call waits for the first address, and has not taken the last.
+        query(&holder, &invite(last)).await;
+        holder.commit().await.unwrap();
+        task.await.unwrap().data();
+        assert_eq!(rows(app, "users WHERE email_key LIKE '_@example.com'").await, 2);
+    })
+    .await;
+}
+
 /// SECURITY 4, case 20: a command that waits for a lock in vain begins again, and succeeds when the
 /// lock is free.
 #[tokio::test]
@@ -360,6 +413,10 @@ async fn a_deadlock_is_found_and_the_command_begins_again() {
             return;
         }
         let (holding, watch) = (app.database().await, app.database().await);
+        let search = "SELECT setting::int AS ms FROM pg_settings WHERE name = 'deadlock_timeout'";
+        let search: i32 = query(&watch, search).await[0].try_get("", "ms").unwrap();
+        let wait = DatabaseSettings::default().lock_timeout.as_millis();
+        assert!(wait >= 2 * u128::try_from(search).unwrap(), "{wait} {search}");
         // The other one never looks for deadlocks, so that the server's transaction is ended.
         holding.execute_unprepared("SET deadlock_timeout = '10min'").await.unwrap();
         let lock = |row: &str| format!("SELECT 1 FROM {} FOR UPDATE", tree.row(app, row));
