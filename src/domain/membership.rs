@@ -253,6 +253,17 @@ pub(crate) async fn insert(
     members: Vec<Add>,
     field: &str,
 ) -> Result<Vec<team_membership::Model>> {
+    let users = find_users(tx, &members, field).await?;
+    insert_users(tx, team, members, users, field).await
+}
+
+/// Checks members that are to be added, and finds and locks their users, before any budget is
+/// locked.
+pub(crate) async fn find_users(
+    tx: &mut Tx,
+    members: &[Add],
+    field: &str,
+) -> Result<Vec<user::Model>> {
     let mut faults = Faults::default();
     if members.len() > MEMBERS {
         faults.add(field, format!("give at most {MEMBERS} members"));
@@ -270,6 +281,17 @@ pub(crate) async fn insert(
     let references: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
     let users = super::user::resolve_or_invite(tx, &references, field).await?;
     refuse_repeats(&users, field)?;
+    Ok(users)
+}
+
+/// Inserts memberships of users who were found.
+pub(crate) async fn insert_users(
+    tx: &mut Tx,
+    team: &team::Model,
+    members: Vec<Add>,
+    users: Vec<user::Model>,
+    field: &str,
+) -> Result<Vec<team_membership::Model>> {
     refuse_members(tx, team.id, &users, field).await?;
 
     let (now, by) = (tx.now(), tx.by());

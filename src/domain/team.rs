@@ -318,10 +318,6 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.finish()?;
     budget::check_entries(&input.budgets, "input")?;
-    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
-        check_creator(tx, &access, &input.budgets).await?;
-    }
-
     let row = team::Model {
         id: tx.id(),
         organization_id: organization,
@@ -344,6 +340,17 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     };
     tx.insert(&row).await?;
     tx.record(Event::made(AuditAction::TeamCreated, Subject::team(&row), &row));
+    let mut members = input.members;
+    if let Some(user) = tx.actor().user_id()
+        && !membership::lists(tx, &members)
+    {
+        members.push(membership::Add::new(Reference::to(user), TeamRole::Admin));
+    }
+    // Users, the creator among them, are locked before any budget.
+    let users = membership::find_users(tx, &members, "input.members").await?;
+    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
+        check_creator(tx, &row.model_access, &input.budgets).await?;
+    }
     let place = Place::team(&row);
     if !input.budgets.is_empty() {
         budget::assign(tx, &place, input.budgets, "input").await?;
@@ -352,15 +359,8 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     for (name, target) in input.model_aliases {
         alias::set(tx, &row, name, target).await?;
     }
-    let mut members = input.members;
-    if let Some(user) = tx.actor().user_id() {
-        let reference = Reference::to(user);
-        if !membership::lists(tx, &members) {
-            members.push(membership::Add::new(reference, TeamRole::Admin));
-        }
-    }
     if !members.is_empty() {
-        membership::insert(tx, &row, members, "input.members").await?;
+        membership::insert_users(tx, &row, members, users, "input.members").await?;
     }
     Ok(row)
 }
@@ -374,7 +374,6 @@ fn is_admin(roles: &[crate::authz::Role]) -> bool {
 /// than the person has (REFERENCE T-NEW-5 to T-NEW-8, C-T15; SECURITY 2, case 7).
 async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
     let Some(user) = tx.actor().user() else { return Ok(()) };
-    super::user::lock_shared(tx, user.id).await?;
     let mut scopes = vec![super::scope::Scope::user(user.id)];
     scopes.extend(tx.actor().key_id().map(super::scope::Scope::api_key));
     let own = limit::held_by(tx, &scopes).await?;

@@ -15,7 +15,8 @@ use entity::value::ModelAccess;
 use entity::{api_key, organization_membership, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use serde_json::Value;
 
@@ -554,9 +555,8 @@ pub async fn delete(
     }
     faults.finish()?;
     let mut users: Vec<user::Model> = Vec::new();
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<UserId>());
-    for (index, reference) in ordered {
+    lock_named(tx, references).await?;
+    for (index, reference) in references.iter().enumerate() {
         let field = format!("input.ids.{index}");
         let user = authorize::<user::Model>(tx, Permission::UserDelete, reference, &field).await?;
         field::expect_version(expected_version, user.version)?;
@@ -575,6 +575,16 @@ pub async fn delete(
         delete_one(tx, user, &mut deleted).await?;
     }
     Ok(deleted)
+}
+
+/// Locks users that the caller names and may see, in the order of their ids.
+async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
+    let named = Condition::any()
+        .add(user::Column::Id.is_in(references.iter().filter_map(Reference::id::<UserId>)))
+        .add(user::Column::ExternalId.is_in(references.iter().filter_map(Reference::external)));
+    let select = visible_to(tx.actor()).filter(named).order_by_asc(user::Column::Id);
+    select.lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "of a user that the caller may delete")]

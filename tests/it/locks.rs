@@ -51,6 +51,7 @@ struct Tree {
     stranger: String,
     key: String,
     personal: String,
+    tier: String,
 }
 
 const CAP: &str = "100";
@@ -73,7 +74,11 @@ impl Tree {
         let input = json!({ "userId": person, "teamId": team, "budgets": cap("1") });
         let (key, _) = api_key(&admin, input).await;
         let (personal, _) = api_key(&admin, json!({ "userId": person, "budgets": cap("1") })).await;
-        Self { organization: world.a.clone(), team, user: person, stranger, key, personal }
+        let input = json!({ "name": "tier", "limits": { "maxSpend": CAP } });
+        let tier = done(&admin, "budgetCreate", input, "budget { id }").await;
+        let tier = text(&tier, "/budget/id");
+        let organization = world.a.clone();
+        Self { organization, team, user: person, stranger, key, personal, tier }
     }
 
     /// A row, as SQL finds it.
@@ -88,6 +93,7 @@ impl Tree {
             "member" => members,
             "key" => format!("api_keys WHERE id = {}", id(&self.key)),
             "personal key" => format!("api_keys WHERE id = {}", id(&self.personal)),
+            "tier" => format!("budgets WHERE id = {}", id(&self.tier)),
             "team's budget" => format!("budgets WHERE owner_id = {}", id(&self.team)),
             "user's budget" => format!("budgets WHERE owner_id = {}", id(&self.user)),
             "key's budget" => format!("budgets WHERE owner_id = {}", id(&self.key)),
@@ -99,7 +105,7 @@ impl Tree {
 
     /// Commands, and rows that each locks, in the order in which it must.
     fn commands(&self) -> Vec<(&'static str, Value, Vec<&'static str>)> {
-        let Self { team, user, stranger, key, personal, .. } = self;
+        let Self { organization, team, user, stranger, key, personal, tier } = self;
         let (budgets, models) = (cap(CAP), json!({ "mode": "LIST", "models": ["gpt-4o"] }));
         let member = json!({ "id": user });
         let added = json!([{ "user": { "id": stranger }, "budgets": budgets }]);
@@ -123,6 +129,12 @@ impl Tree {
                 "apiKeyCreate",
                 json!({ "userId": user, "budgets": budgets }),
                 vec!["user", "user's budget"],
+            ),
+            (
+                "teamCreate",
+                json!({ "name": "T", "organizationId": organization, "members": added,
+                    "budgets": [{ "attach": { "budgetId": tier } }] }),
+                vec!["organization", "stranger", "tier"],
             ),
             (
                 "teamUpdate",
@@ -195,6 +207,46 @@ async fn every_command_locks_in_one_order() {
     .await;
 }
 
+/// SECURITY case 20, 21: two deletions of the same teams or users, named by external ids in different
+/// orders, lock them in the same order.
+#[tokio::test]
+async fn deletions_lock_in_one_order_however_they_name() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let admin = app.admin();
+        for (mutation, selection, table, ids) in [
+            ("teamUpdate", "team { id }", "teams", [&world.a1, &world.a2]),
+            (
+                "userUpdate",
+                "user { id }",
+                "users",
+                [&world.users["viewer"], &world.users["member"]],
+            ),
+        ] {
+            for (id, name) in ids.iter().zip(["first", "last"]) {
+                let input = json!({ "id": id, "externalId": name });
+                done(&admin, mutation, input, selection).await;
+            }
+            let delete = mutation.replace("Update", "Delete");
+            let input = json!({ "ids": ["last", "first"] });
+            if app.kind == Kind::Sqlite {
+                start(app, &delete, input).await.unwrap().data();
+                continue;
+            }
+            let (holding, watch) = (app.database().await, app.database().await);
+            let lock =
+                |name| format!("SELECT 1 FROM {table} WHERE external_id = '{name}' FOR UPDATE");
+            let holder = hold(&holding, &lock("first")).await;
+            let task = start(app, &delete, input);
+            until_waiting(&watch, 1, &[&task]).await;
+            assert_eq!(query(&watch, &(lock("last") + " NOWAIT")).await.len(), 1);
+            holder.rollback().await.unwrap();
+            task.await.unwrap().data();
+        }
+    })
+    .await;
+}
+
 /// Runs two commands of which the first stops before it commits, while the second begins; on
 /// SQLite, both at once.
 async fn meet(app: &TestApp, first: (&str, Value), second: (&str, Value)) -> (Answer, Answer) {
@@ -223,10 +275,7 @@ async fn limits_above_and_below_do_not_pass_each_other() {
         let admin = app.admin();
         for number in 0..14 {
             let tree = Tree::grow(app, &world, number).await;
-            let Tree { team, user, key, personal, .. } = &tree;
-            let tier = json!({ "name": "tier", "limits": { "maxSpend": CAP } });
-            let tier = done(&admin, "budgetCreate", tier, "budget { id }").await;
-            let tier = text(&tier, "/budget/id");
+            let Tree { team, user, key, personal, tier, .. } = &tree;
             let member = json!({ "id": user });
             // What has no budget yet has no row at which two writers could meet.
             for (mutation, input, selection) in [

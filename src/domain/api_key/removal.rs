@@ -4,7 +4,7 @@ use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
 use entity::role::ScopeKind;
 use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::{LockType, SimpleExpr};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::organization_of;
 use crate::audit::{AuditAction, Event, Subject};
@@ -30,9 +30,8 @@ pub async fn delete(
     }
     faults.finish()?;
     let mut keys: Vec<api_key::Model> = Vec::new();
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<ApiKeyId>());
-    for (index, reference) in ordered {
+    lock_named(tx, references).await?;
+    for (index, reference) in references.iter().enumerate() {
         let field = format!("input.ids.{index}");
         let key =
             authorize::<api_key::Model>(tx, Permission::ApiKeyDelete, reference, &field).await?;
@@ -44,6 +43,16 @@ pub async fn delete(
     let ids = keys.iter().map(|key| key.id).collect();
     remove_each(tx, keys).await?;
     Ok(ids)
+}
+
+/// Locks keys that the caller names and may see, in the order of their ids.
+async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
+    let named = Condition::any()
+        .add(api_key::Column::Id.is_in(references.iter().filter_map(Reference::id::<ApiKeyId>)))
+        .add(api_key::Column::ExternalId.is_in(references.iter().filter_map(Reference::external)));
+    let select = super::visible_to(tx.actor()).filter(named).order_by_asc(api_key::Column::Id);
+    select.lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
 }
 
 /// Deletes keys that stand in different places.
