@@ -421,7 +421,7 @@ async fn addresses_are_invited_in_one_order() {
 /// lock is free.
 #[tokio::test]
 async fn a_wait_in_vain_is_tried_again() {
-    let settings = [("TOLLKEEP__DATABASE__LOCK_TIMEOUT", "300ms")];
+    let settings = [("TOLLKEEP__DATABASE__LOCK_TIMEOUT", "700ms")];
     on_each_database_with(&settings, async |app| {
         let world = World::new(app).await;
         let input = json!({ "id": world.a1, "name": "Later" });
