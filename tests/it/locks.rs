@@ -396,7 +396,7 @@ async fn addresses_are_invited_in_one_order() {
             return;
         }
         let (holding, watch) = (app.database().await, app.database().await);
-        let holder = hold(&holding, "SET LOCAL lock_timeout = '1s'").await;
+        let holder = hold(&holding, "SET LOCAL lock_timeout = '200ms'").await;
         let invite = |email: &str| {
             format!(
                 "INSERT INTO users (id, email, email_key, search_text, platform_role, \
