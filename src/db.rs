@@ -48,7 +48,8 @@ pub struct DatabaseSettings {
     pub acquire_timeout: Duration,
     /// The longest a statement may run.
     pub statement_timeout: Duration,
-    /// The longest a statement may wait for a lock.
+    /// The longest a statement may wait for a lock; longer than PostgreSQL waits before it looks for
+    /// a deadlock (`deadlock_timeout`, 1 s unless the server is set otherwise).
     pub lock_timeout: Duration,
     /// The longest a transaction may stand idle.
     pub idle_in_transaction_timeout: Duration,
@@ -61,7 +62,7 @@ impl Default for DatabaseSettings {
             connect_timeout: Duration::from_secs(2),
             acquire_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
-            lock_timeout: Duration::from_secs(1),
+            lock_timeout: Duration::from_secs(3),
             idle_in_transaction_timeout: Duration::from_secs(10),
         }
     }

@@ -112,53 +112,6 @@ pub(crate) fn at_most_one<M>(mut rows: Vec<M>) -> Result<Option<M>> {
     Ok(rows.pop())
 }
 
-/// The place of a scope in the tree, and its model access, whoever asks.
-#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
-pub(crate) async fn place_of(
-    tx: &crate::db::Tx,
-    scope: scope::Scope,
-) -> Result<Option<(scope::Place, entity::value::ModelAccess)>> {
-    use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
-    use entity::role::ScopeKind;
-    use scope::Place;
-    let db = tx.db();
-    let team_of = async |id: TeamId| entity::team::Entity::find_by_id(id).one(db).await;
-    Ok(match scope.kind {
-        ScopeKind::Organization => {
-            let id = OrganizationId::from_uuid(scope.id);
-            let row = entity::organization::Entity::find_by_id(id).one(db).await?;
-            row.map(|row| (Place::organization(&row), row.model_access))
-        }
-        ScopeKind::Team => {
-            let row = team_of(TeamId::from_uuid(scope.id)).await?;
-            row.map(|row| (Place::team(&row), row.model_access))
-        }
-        ScopeKind::TeamMembership => {
-            let id = TeamMembershipId::from_uuid(scope.id);
-            let Some(row) = entity::team_membership::Entity::find_by_id(id).one(db).await? else {
-                return Ok(None);
-            };
-            let team = team_of(row.team_id).await?;
-            team.map(|team| (Place::membership(&team, &row), row.model_access))
-        }
-        ScopeKind::User => {
-            let id = UserId::from_uuid(scope.id);
-            let row = entity::user::Entity::find_by_id(id).one(db).await?;
-            row.map(|row| (Place::user(&row), row.model_access))
-        }
-        ScopeKind::ApiKey => {
-            let id = ApiKeyId::from_uuid(scope.id);
-            match entity::api_key::Entity::find_by_id(id).one(db).await? {
-                Some(row) => {
-                    let place = api_key::place(tx, &row).await?;
-                    Some((place, row.model_access))
-                }
-                None => None,
-            }
-        }
-    })
-}
-
 /// Whether a level may undo a block.
 ///
 /// # Errors

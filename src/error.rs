@@ -119,10 +119,13 @@ impl Error {
     }
 
     /// Whether the same transaction may succeed when it is tried again: serialization failure,
-    /// deadlock, a busy database file.
+    /// deadlock, a lock that was waited for in vain, a busy database file.
     pub fn is_transient(&self) -> bool {
         let Self::Database(error) = self else { return false };
-        matches!(database_code(error).as_deref(), Some("40001" | "40P01" | "5" | "261" | "517"))
+        matches!(
+            database_code(error).as_deref(),
+            Some("40001" | "40P01" | "55P03" | "5" | "261" | "517")
+        )
     }
 
     /// Whether the database is away, too busy or too slow, rather than wrong.

@@ -82,9 +82,9 @@ impl Session {
 
     /// Runs one write, of the operation named: a transaction that commits rows, audit events and change log together.
     ///
-    /// A transient error of the database (serialization, deadlock, busy) makes it run again, at
-    /// most five times, after a wait with jitter. A denial is rolled back and then recorded in a
-    /// transaction of its own.
+    /// A transient error of the database (serialization, deadlock, lock not available, busy) makes
+    /// it run again, at most five times, after a wait with jitter, and no longer than the request
+    /// may take. A denial is rolled back and then recorded in a transaction of its own.
     ///
     /// # Errors
     /// What `work` returns, and what the commit meets; [`Error::TooLate`] when the work has not

@@ -148,6 +148,8 @@ fn user(number: u64) -> user::Model {
     user::Model {
         id: id(number),
         external_id: None,
+        organization_id: None,
+        is_email_confirmed: true,
         email: Some(email.clone()),
         email_key: Some(email),
         name: Some(format!("Person {number:05}")),

@@ -39,6 +39,7 @@ pub enum Role {
 
 impl Permission {
     /// The roles that hold the permission (SECURITY 3).
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn holders(self) -> &'static [Role] {
         use Role::{
             OneselfInTeam, OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey,

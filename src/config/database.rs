@@ -38,7 +38,8 @@ pub struct Database {
     /// How long a statement may run. Default 5s, from 10ms to 10m.
     #[serde(with = "duration")]
     pub statement_timeout: Duration,
-    /// How long a statement waits for a lock. Default 1s, from 10ms to `statement_timeout`.
+    /// How long a statement waits for a lock. Default 3s, from 10ms to `statement_timeout`. Longer
+    /// than PostgreSQL's `deadlock_timeout`, so that a deadlock is found and not waited out.
     #[serde(with = "duration")]
     pub lock_timeout: Duration,
     /// How long a transaction may do nothing. Default 10s, from 10ms to 10m.
@@ -101,7 +102,7 @@ impl Default for Database {
             connect_timeout: Duration::from_secs(2),
             acquire_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
-            lock_timeout: Duration::from_secs(1),
+            lock_timeout: Duration::from_secs(3),
             idle_in_transaction_timeout: Duration::from_secs(10),
             migrate: false,
         }

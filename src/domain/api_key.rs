@@ -6,7 +6,7 @@ mod secrets;
 
 pub use create::{Create, create};
 pub use removal::delete;
-pub(crate) use removal::{of_team, of_user, remove_all, remove_each};
+pub(crate) use removal::{lock, of_team, of_user, remove_all, remove_each};
 pub use secrets::rotate;
 use secrets::secret_row;
 
@@ -28,7 +28,7 @@ use super::scope::{Place, Scope};
 use super::{Change, budget, limit, membership, model_access, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also,
+    Actor, Authorized, Permission, Placement, ROUTE_GROUPS, Reference, Resource, also, authorize,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -252,12 +252,41 @@ impl Resource for api_key::Model {
     }
 }
 
+/// Finds a key whose limits are to change, as [`authorize`] does, and locks the rows above it first:
+/// the organization, the team and the member, or the owner.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub async fn authorize_limits(
+    tx: &Tx,
+    permission: Permission,
+    reference: &Reference,
+    field: &str,
+) -> Result<Authorized<api_key::Model>> {
+    if let Some(select) = named(visible_to(tx.actor()), reference)
+        && let Some(key) = super::at_most_one(select.limit(2).all(tx.db()).await?)?
+    {
+        // What a key belongs to never changes.
+        match (key.team_id, key.user_id) {
+            (Some(team), user) => {
+                super::team::lock_shared(tx, team).await?;
+                if let Some(user) = user {
+                    membership::of_user_in_team(tx, team, user).await?;
+                }
+            }
+            (None, Some(owner)) => super::user::lock_shared(tx, owner).await?,
+            (None, None) => {}
+        }
+    }
+    authorize(tx, permission, reference, field).await
+}
+
 async fn organization_of(tx: &Tx, key: &api_key::Model) -> Result<Option<OrganizationId>> {
     let Some(team) = key.team_id else { return Ok(None) };
     Ok(super::team::row(tx, team).await?.and_then(|team| team.organization_id))
 }
 
-/// The place of a key in the tree of scopes.
+/// The place of a key in the tree of scopes. The rows above are locked by [`authorize_limits`].
 pub(crate) async fn place(tx: &Tx, key: &api_key::Model) -> Result<Place> {
     let Some(team) = key.team_id else { return Ok(Place::api_key(key, None, None)) };
     let team_row = super::team::row(tx, team).await?;

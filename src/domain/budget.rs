@@ -8,7 +8,7 @@ mod assign;
 mod in_force;
 
 pub(crate) use assign::replace_limits;
-pub use assign::{Entry, assign, check_entries};
+pub use assign::{Entry, Wanted, assign, assign_all, check_entries};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};
@@ -22,20 +22,25 @@ use sea_orm::{
 };
 
 use super::field::{self, Faults, search_text};
-use super::limit::{self};
+use super::limit;
 use super::period::Period;
-use super::scope::Scope;
+use super::scope::places;
 use super::{Cascade, Change, reach};
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at};
+use crate::authz::{
+    Actor, Authorized, Permission, Placement, Reference, Resource, authorize, authorize_at,
+};
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
 
 /// The most budgets on one scope.
 pub const BUDGETS_PER_SCOPE: usize = 20;
 
+/// The most budgets that one call gives to the members that it adds.
+pub const BUDGETS_PER_CALL: usize = 1_000;
+
 /// The limits of a new budget.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// The most that may be spent in a window.
     pub max_spend: Option<Usd>,
@@ -284,6 +289,25 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<budget::Model> {
     Ok(row)
 }
 
+/// Finds a budget whose limits are to change, as [`authorize`] does, and locks the budgets above
+/// the scopes that use it first.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub async fn authorize_limits(
+    tx: &Tx,
+    permission: Permission,
+    reference: &Reference,
+    field: &str,
+) -> Result<Authorized<budget::Model>> {
+    if let Some(select) = named(visible_to(tx.actor()), reference)
+        && let Some(row) = super::at_most_one(select.limit(2).all(tx.db()).await?)?
+    {
+        limit::lock_above_tier(tx, row.id).await?;
+    }
+    authorize(tx, permission, reference, field).await
+}
+
 /// Changes a budget that stands alone, for every scope that uses it.
 ///
 /// # Errors
@@ -326,19 +350,8 @@ pub async fn update(
     tx.update(&after).await?;
     let subject = Subject::budget(&after, None);
     tx.record(Event::changed(AuditAction::BudgetUpdated, subject, &before, &after));
-    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(after.id));
-    for (assignment, _) in users.all(tx.db()).await? {
-        let scope = Scope { kind: assignment.scope_kind, id: assignment.scope_id };
-        let Some((place, _)) = super::place_of(tx, scope).await? else { continue };
-        let unlimited = entity::value::ModelAccess::default();
-        // The limits of this input stand elsewhere than those of a scope's own.
-        limit::check_above(tx, &place, &unlimited, "input").await.map_err(|error| match error {
-            Error::LimitExceeded { field, message } => {
-                Error::limit(field.replace("input.budgets.", "input.limits."), message)
-            }
-            other => other,
-        })?;
-        limit::check_below(tx, &place, &unlimited, input.cascade).await?;
+    if Limits::from(&after) != Limits::from(&before) {
+        limit::check_tier(tx, &after, input.cascade).await?;
     }
     Ok(after)
 }
@@ -359,13 +372,30 @@ pub async fn delete(
             "this budget belongs to one scope: take it off through that scope",
         ));
     }
-    let gone = budget_assignment::Entity::delete_many()
-        .filter(budget_assignment::Column::BudgetId.eq(row.id))
-        .exec(tx.db())
-        .await?;
+    let gone = budget_assignment::Column::BudgetId.eq(row.id);
+    let users = assignments_of_all().filter(gone.clone()).all(tx.db()).await?;
+    let users: Vec<_> = users.into_iter().map(|(assignment, _)| assignment).collect();
+    budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
+    record_unassigned(tx, &row, &users).await?;
     remove(tx, &row).await?;
     tx.record(Event::gone(AuditAction::BudgetDeleted, Subject::budget(&row, None), &row));
-    Ok(gone.rows_affected)
+    Ok(users.len() as u64)
+}
+
+/// Records that a budget was taken off scopes, each event in the team in which the scope stands.
+async fn record_unassigned(
+    tx: &mut Tx,
+    budget: &budget::Model,
+    gone: &[budget_assignment::Model],
+) -> Result<()> {
+    let scopes: Vec<_> = gone.iter().map(limit::scope_of).collect();
+    let places = places(tx, &scopes).await?;
+    for (assignment, scope) in gone.iter().zip(&scopes) {
+        let team = places.get(scope).and_then(|place| place.team);
+        let subject = Subject::budget(budget, team);
+        tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, assignment));
+    }
+    Ok(())
 }
 
 async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {

@@ -3,18 +3,25 @@
 //! The rules (DESIGN 3): a child's models lie within its parent's list; a child's cap is at most
 //! the parent's cap of the same or a longer period; rates likewise. A budget with a model pattern
 //! is compared with parents that have the same pattern or none. They are checked on what a
-//! transaction has written, before it commits, with the parents' budgets locked against writers.
+//! transaction has written, before it commits, with the rows above and their budgets locked against
+//! writers. In which order, `docs/adr/0018-one-order-of-locks.md` says.
+
+mod tier;
+
+pub(crate) use tier::{check_tier, lock_above_tier};
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
 use entity::value::ModelAccess;
 use entity::{api_key, budget, budget_assignment, organization, team, team_membership, user};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, LockType, Query, SelectStatement};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{
+    Condition, Expr, ExprTrait, LockType, Query, SelectStatement, SimpleExpr,
+};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
 use super::period::Period;
-use super::scope::{Place, Scope, descendants};
+use super::scope::{Place, Scope, by_kind, descendants};
 use super::{Cascade, model_access};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, policy};
@@ -23,6 +30,8 @@ use crate::error::{Error, Result};
 
 /// The most objects that an error names.
 const NAMED: usize = 20;
+/// The most scopes of which one statement speaks: SQLite binds at most 32,766 values.
+const SCOPES: usize = 1_000;
 
 /// A budget in force on a scope.
 #[derive(Clone, Debug)]
@@ -36,8 +45,13 @@ pub struct Held {
 impl Held {
     /// The scope on which the budget is in force.
     pub fn scope(&self) -> Scope {
-        Scope { kind: self.assignment.scope_kind, id: self.assignment.scope_id }
+        scope_of(&self.assignment)
     }
+}
+
+/// The scope of an assignment.
+pub(crate) fn scope_of(assignment: &budget_assignment::Model) -> Scope {
+    Scope { kind: assignment.scope_kind, id: assignment.scope_id }
 }
 
 /// One limit of a child that exceeds a limit of a parent.
@@ -112,27 +126,58 @@ fn clamp(child: &mut budget::Model, parent: &budget::Model) {
     }
 }
 
-/// The budgets in force on scopes; their rows are locked against writers.
+/// The budgets in force on scopes, locked against changes.
 ///
 /// # Errors
 /// What the database answers.
 pub async fn held_by(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Held>> {
-    if scopes.is_empty() {
-        return Ok(Vec::new());
+    let mut found = Vec::new();
+    for chunk in scopes.chunks(SCOPES) {
+        found.extend(held(tx, on(chunk), LockType::Share).await?);
     }
-    let any = scopes.iter().fold(Condition::any(), |any, scope| {
-        any.add(
-            budget_assignment::Column::ScopeKind
-                .eq(scope.kind)
-                .and(budget_assignment::Column::ScopeId.eq(scope.id)),
-        )
-    });
-    held(tx, any).await
+    Ok(found)
 }
 
-async fn held(tx: &Tx, condition: Condition) -> Result<Vec<Held>> {
-    let assignments = super::budget::assignments_of_all().filter(condition);
-    let rows = assignments.lock(LockType::Share).all(tx.db()).await?;
+/// The budgets in force on scopes whose budgets are about to change: see [`held_for_change`].
+pub(crate) async fn held_by_for_change(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Held>> {
+    let mut found = Vec::new();
+    for chunk in scopes.chunks(SCOPES) {
+        found.extend(held_for_change(tx, on(chunk)).await?);
+    }
+    Ok(found)
+}
+
+/// The assignments of budgets to scopes.
+fn on(scopes: &[Scope]) -> Condition {
+    by_kind(scopes).into_iter().fold(Condition::any(), |any, (kind, ids)| {
+        any.add(
+            budget_assignment::Column::ScopeKind
+                .eq(kind)
+                .and(budget_assignment::Column::ScopeId.is_in(ids)),
+        )
+    })
+}
+
+/// Budgets that scopes own are locked for the change, so that nobody attaches one that ceases to
+/// be; those that stand alone, which only their own commands change, against changes.
+async fn held_for_change(tx: &Tx, condition: Condition) -> Result<Vec<Held>> {
+    let owner = budget::Column::OwnerKind;
+    let with = |owner: SimpleExpr| Condition::all().add(condition.clone()).add(owner);
+    let mut found = held(tx, with(owner.is_not_null()), LockType::Update).await?;
+    found.extend(held(tx, with(owner.is_null()), LockType::Share).await?);
+    found.sort_unstable_by_key(|held| held.assignment.id);
+    Ok(found)
+}
+
+/// Assignments with their budgets. The budgets are locked, in the order of their ids; what a scope
+/// has is guarded by the lock of the scope.
+async fn held(tx: &Tx, condition: Condition, lock: LockType) -> Result<Vec<Held>> {
+    let mut select = super::budget::assignments_of_all()
+        .filter(condition)
+        .order_by_asc(budget::Column::Id)
+        .order_by_asc(budget_assignment::Column::Id);
+    QueryTrait::query(&mut select).lock_with_tables(lock, ["budgets"]);
+    let rows = select.all(tx.db()).await?;
     Ok(rows
         .into_iter()
         .filter_map(|(assignment, budget)| Some(Held { assignment, budget: budget? }))
@@ -186,19 +231,17 @@ pub async fn check_many_above(
     let parents = held_by(tx, ancestors).await?;
     if !parents.is_empty() {
         let scopes: Vec<_> = children.iter().map(|(scope, ..)| *scope).collect();
-        for chunk in scopes.chunks(100) {
-            for own in held_by(tx, chunk).await? {
-                let field = children.iter().find(|(scope, ..)| *scope == own.scope());
-                let field = field.map_or("input", |(_, _, field)| field.as_str());
-                for parent in &parents {
-                    if let Some(excess) = excess(&own.budget, &parent.budget).into_iter().next() {
-                        let path = format!("{field}.budgets.{}", excess.field);
-                        let above = place.placement_of(parent.scope());
-                        let readable = policy::allows(tx.actor(), Permission::BudgetRead, &above);
-                        let message =
-                            if readable { excess.message } else { MORE_THAN_ABOVE.to_owned() };
-                        return Err(Error::limit(path, message));
-                    }
+        for own in held_by(tx, &scopes).await? {
+            let field = children.iter().find(|(scope, ..)| *scope == own.scope());
+            let field = field.map_or("input", |(_, _, field)| field.as_str());
+            for parent in &parents {
+                if let Some(excess) = excess(&own.budget, &parent.budget).into_iter().next() {
+                    let path = format!("{field}.budgets.{}", excess.field);
+                    let above = place.placement_of(parent.scope());
+                    let readable = policy::allows(tx.actor(), Permission::BudgetRead, &above);
+                    let message =
+                        if readable { excess.message } else { MORE_THAN_ABOVE.to_owned() };
+                    return Err(Error::limit(path, message));
                 }
             }
         }
@@ -231,9 +274,10 @@ pub async fn check_below(
     cascade: Cascade,
 ) -> Result<()> {
     let mut breaches = Vec::new();
+    check_access_below(tx, place, access, cascade, &mut breaches).await?;
     let own = held_by(tx, &[place.scope]).await?;
     if !own.is_empty() {
-        for child in held(tx, below(place.scope)).await? {
+        for child in held_below(tx, below(&[place.scope]), cascade).await? {
             let exceeds = |parent: &Held| !excess(&child.budget, &parent.budget).is_empty();
             if !own.iter().any(exceeds) {
                 continue;
@@ -249,7 +293,11 @@ pub async fn check_below(
             super::budget::replace_limits(tx, place, &child, lowered).await?;
         }
     }
-    check_access_below(tx, place, access, cascade, &mut breaches).await?;
+    refuse(breaches)
+}
+
+/// Names the scopes that exceed new limits above them.
+fn refuse(mut breaches: Vec<String>) -> Result<()> {
     breaches.sort();
     breaches.dedup();
     if breaches.is_empty() {
@@ -265,26 +313,61 @@ pub async fn check_below(
     })
 }
 
-/// The assignments of budgets to scopes below a scope.
-fn below(scope: Scope) -> Condition {
-    let descendants = descendants(scope);
+/// The budgets of scopes below: to be compared, or to be lowered.
+async fn held_below(tx: &Tx, below: Condition, cascade: Cascade) -> Result<Vec<Held>> {
+    match cascade {
+        Cascade::Refuse => held(tx, below, LockType::Share).await,
+        Cascade::Clamp => held_for_change(tx, below).await,
+    }
+}
+
+/// The assignments of budgets to scopes below scopes.
+fn below(scopes: &[Scope]) -> Condition {
     let mut any = Condition::any();
-    for (kind, table, rows) in [
-        (ScopeKind::Team, "teams", descendants.teams),
-        (ScopeKind::TeamMembership, "team_memberships", descendants.memberships),
-        (ScopeKind::ApiKey, "api_keys", descendants.keys),
-    ] {
-        if let Some(rows) = rows {
-            let ids: SelectStatement =
-                Query::select().column((table, "id")).from(table).and_where(rows).to_owned();
-            any = any.add(
-                budget_assignment::Column::ScopeKind
-                    .eq(kind)
-                    .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids)),
-            );
+    for (kind, ids) in by_kind(scopes) {
+        let descendants = descendants(kind, &ids);
+        for (kind, table, rows) in [
+            (ScopeKind::Team, "teams", descendants.teams),
+            (ScopeKind::TeamMembership, "team_memberships", descendants.memberships),
+            (ScopeKind::ApiKey, "api_keys", descendants.keys),
+        ] {
+            if let Some(rows) = rows {
+                let ids: SelectStatement =
+                    Query::select().column((table, "id")).from(table).and_where(rows).to_owned();
+                any = any.add(
+                    budget_assignment::Column::ScopeKind
+                        .eq(kind)
+                        .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids)),
+                );
+            }
         }
     }
     if any.is_empty() { any.add(Expr::val(1).eq(0)) } else { any }
+}
+
+/// Locks the rows below a scope whose model access is narrowed, before any budget is locked.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
+pub(crate) async fn lock_below(tx: &Tx, place: &Place, access: &ModelAccess) -> Result<()> {
+    if access.mode == entity::value::ModelAccessMode::All {
+        return Ok(());
+    }
+    let rows = descendants(place.scope.kind, &[place.scope.id]);
+    macro_rules! lock {
+        ($table:ident, $condition:expr) => {
+            if let Some(condition) = $condition {
+                let select = $table::Entity::find().filter(condition);
+                let select = select.order_by_asc($table::Column::Id).lock(LockType::Update);
+                select.all(tx.db()).await?;
+            }
+        };
+    }
+    lock!(team, rows.teams);
+    lock!(team_membership, rows.memberships);
+    lock!(api_key, rows.keys);
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
@@ -298,13 +381,13 @@ async fn check_access_below(
     if access.mode == entity::value::ModelAccessMode::All {
         return Ok(());
     }
-    let rows = descendants(place.scope);
+    let rows = descendants(place.scope.kind, &[place.scope.id]);
     macro_rules! narrow {
         ($table:ident, $condition:expr, $scope:path, $action:ident, $subject:expr) => {
             if let Some(condition) = $condition {
-                let children =
-                    $table::Entity::find().filter(condition).lock(LockType::Update).all(tx.db());
-                for child in children.await? {
+                let select = $table::Entity::find().filter(condition);
+                let select = select.order_by_asc($table::Column::Id).lock(LockType::Update);
+                for child in select.all(tx.db()).await? {
                     if model_access::excess(&child.model_access, access).is_empty() {
                         continue;
                     }
@@ -385,7 +468,7 @@ pub async fn forget_scopes(
         let gone = budget_assignment::Column::ScopeKind
             .eq(kind)
             .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
-        let held = held(tx, Condition::all().add(gone.clone())).await?;
+        let held = held_for_change(tx, Condition::all().add(gone.clone())).await?;
         if held.is_empty() {
             continue;
         }

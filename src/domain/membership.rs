@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use entity::id::{Id, TeamId, TeamMembershipId, UserId};
+use entity::id::{Id, OrganizationId, TeamId, TeamMembershipId, UserId};
 use entity::role::{ScopeKind, TeamRole};
 use entity::value::ModelAccess;
 use entity::{team, team_membership, user};
-use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::field::{self, Faults};
@@ -185,6 +185,18 @@ pub(crate) async fn of_team_for_update(
     Ok(rows.all(tx.db()).await?)
 }
 
+/// Locks memberships that are to go, in the order of their ids.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "of teams and users that the caller may delete")]
+pub(crate) async fn lock(tx: &Tx, condition: SimpleExpr) -> Result<()> {
+    let rows = team_membership::Entity::find().filter(condition);
+    let rows = rows.order_by_asc(team_membership::Column::Id).lock(LockType::Update);
+    rows.all(tx.db()).await?;
+    Ok(())
+}
+
 /// The membership of a user in a team, locked against its removal; for what must hold whoever asks.
 #[expect(clippy::disallowed_methods, reason = "of a team that the caller may act in")]
 pub(crate) async fn of_user_in_team(
@@ -247,6 +259,18 @@ pub(crate) async fn insert(
     members: Vec<Add>,
     field: &str,
 ) -> Result<Vec<team_membership::Model>> {
+    let users = find_users(tx, team.organization_id, &members, field).await?;
+    insert_users(tx, team, members, users, field).await
+}
+
+/// Checks members that are to be added, and finds and locks their users, before any budget is
+/// locked.
+pub(crate) async fn find_users(
+    tx: &mut Tx,
+    organization: Option<OrganizationId>,
+    members: &[Add],
+    field: &str,
+) -> Result<Vec<user::Model>> {
     let mut faults = Faults::default();
     if members.len() > MEMBERS {
         faults.add(field, format!("give at most {MEMBERS} members"));
@@ -256,11 +280,25 @@ pub(crate) async fn insert(
             faults.model_access(&format!("{field}.{index}.modelAccess"), access);
         }
     }
+    if members.iter().map(|member| member.budgets.len()).sum::<usize>() > budget::BUDGETS_PER_CALL {
+        let message = format!("give at most {} budgets in one call", budget::BUDGETS_PER_CALL);
+        faults.add(field, message);
+    }
     faults.finish()?;
     let references: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
-    let users =
-        super::user::resolve_or_invite(tx, &references, team.organization_id, field).await?;
+    let users = super::user::resolve_or_invite(tx, &references, organization, field).await?;
     refuse_repeats(&users, field)?;
+    Ok(users)
+}
+
+/// Inserts memberships of users who were found.
+pub(crate) async fn insert_users(
+    tx: &mut Tx,
+    team: &team::Model,
+    members: Vec<Add>,
+    users: Vec<user::Model>,
+    field: &str,
+) -> Result<Vec<team_membership::Model>> {
     refuse_members(tx, team.id, &users, field).await?;
 
     let (now, by) = (tx.now(), tx.by());
@@ -285,13 +323,17 @@ pub(crate) async fn insert(
         let subject = Subject::membership(team, row);
         tx.record(Event::made(AuditAction::TeamMemberAdded, subject, row));
     }
-    let mut limited = Vec::new();
+    let (mut limited, mut wanted) = (Vec::new(), Vec::new());
     for (index, (member, row)) in members.into_iter().zip(&rows).enumerate() {
         let path = format!("{field}.{index}");
         if !member.budgets.is_empty() {
-            budget::assign(tx, &Place::membership(team, row), member.budgets, &path).await?;
+            let (place, entries) = (Place::membership(team, row), member.budgets);
+            wanted.push(budget::Wanted { place, entries, field: path.clone() });
         }
         limited.push((Scope::membership(row.id), &row.model_access, path));
+    }
+    if !wanted.is_empty() {
+        budget::assign_all(tx, wanted).await?;
     }
     if let Some(first) = rows.first() {
         let place = Place::membership(team, first);
@@ -368,7 +410,8 @@ pub async fn authorize_member(
     team: &Reference,
     user: &UserReference,
 ) -> Result<(Authorized<team::Model>, Authorized<team_membership::Model>)> {
-    let team = authorize::<team::Model>(tx, Permission::TeamRead, team, "input.teamId").await?;
+    let team =
+        super::team::authorize_limits(tx, Permission::TeamRead, team, "input.teamId").await?;
     let missing = || Error::NotFound {
         noun: team_membership::Model::NOUN,
         field: Some("input.user".to_owned()),
@@ -394,7 +437,7 @@ pub async fn authorize_member(
     Ok((team, member))
 }
 
-fn user_with(condition: sea_orm::sea_query::SimpleExpr) -> sea_orm::sea_query::SimpleExpr {
+fn user_with(condition: SimpleExpr) -> SimpleExpr {
     let users =
         Query::select().column(("users", "id")).from("users").and_where(condition).to_owned();
     team_membership::Column::UserId.in_subquery(users)
@@ -445,6 +488,9 @@ pub async fn update(
     tx.record(Event::changed(AuditAction::TeamMemberUpdated, subject, &before, &after));
     let place = Place::membership(team, &after);
     let limits_change = input.budgets.is_given() || after.model_access != before.model_access;
+    if limits_change {
+        limit::lock_below(tx, &place, &after.model_access).await?;
+    }
     match input.budgets {
         Change::Keep => {}
         Change::Clear => budget::assign(tx, &place, Vec::new(), "input").await?,

@@ -1,9 +1,9 @@
 //! Organizations, as far as teams and budgets hang on them: who sees them, and how they are named.
 
 use entity::id::{Id, OrganizationId};
-use entity::organization;
-use sea_orm::sea_query::{ExprTrait, LockType};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Select};
+use entity::{organization, team};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
 
 use crate::authz::{Actor, Placement, Reference, Resource};
 use crate::db::{Reader, Tx};
@@ -70,6 +70,20 @@ pub(crate) async fn find_place(
     let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
     let found = select.lock(LockType::Share).one(tx.db()).await?;
     Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+/// Locks the organizations of teams against changes of their limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
+pub(crate) async fn lock_of_teams(tx: &Tx, teams: Select<team::Entity>) -> Result<()> {
+    let ids = teams.select_only().column(team::Column::OrganizationId).into_query();
+    let select = organization::Entity::find()
+        .filter(Expr::col(("organizations", "id")).in_subquery(ids))
+        .order_by_asc(organization::Column::Id);
+    select.lock(LockType::Share).all(tx.db()).await?;
+    Ok(())
 }
 
 /// The ids of the organizations of references, as far as the caller may see them.

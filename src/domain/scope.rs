@@ -1,5 +1,11 @@
 //! Scopes: the places that have budgets and model access, and who is above and below them.
 
+mod places;
+
+pub(crate) use places::places;
+
+use std::collections::BTreeMap;
+
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
 use entity::role::ScopeKind;
 use entity::{api_key, organization, team, team_membership, user};
@@ -161,34 +167,35 @@ pub struct Descendants {
     pub keys: Option<SimpleExpr>,
 }
 
-/// The conditions for what lies below a scope.
-pub fn descendants(scope: Scope) -> Descendants {
+/// The conditions for what lies below scopes of one kind.
+pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
     let column = |table: &'static str, column: &'static str| Expr::col((table, column));
-    match scope.kind {
+    let ids = || ids.iter().copied();
+    match kind {
         ScopeKind::Organization => {
             let teams = || {
                 Query::select()
                     .column("id")
                     .from("teams")
-                    .and_where(column("teams", "organization_id").eq(scope.id))
+                    .and_where(column("teams", "organization_id").is_in(ids()))
                     .to_owned()
             };
             Descendants {
-                teams: Some(column("teams", "organization_id").eq(scope.id)),
+                teams: Some(column("teams", "organization_id").is_in(ids())),
                 memberships: Some(column("team_memberships", "team_id").in_subquery(teams())),
                 keys: Some(column("api_keys", "team_id").in_subquery(teams())),
             }
         }
         ScopeKind::Team => Descendants {
             teams: None,
-            memberships: Some(column("team_memberships", "team_id").eq(scope.id)),
-            keys: Some(column("api_keys", "team_id").eq(scope.id)),
+            memberships: Some(column("team_memberships", "team_id").is_in(ids())),
+            keys: Some(column("api_keys", "team_id").is_in(ids())),
         },
         ScopeKind::TeamMembership => {
             let member = Query::select()
                 .expr(Expr::val(1))
                 .from("team_memberships")
-                .and_where(column("team_memberships", "id").eq(scope.id))
+                .and_where(column("team_memberships", "id").is_in(ids()))
                 .and_where(column("team_memberships", "team_id").equals(("api_keys", "team_id")))
                 .and_where(column("team_memberships", "user_id").equals(("api_keys", "user_id")))
                 .to_owned();
@@ -197,11 +204,20 @@ pub fn descendants(scope: Scope) -> Descendants {
         ScopeKind::User => Descendants {
             keys: Some(
                 column("api_keys", "user_id")
-                    .eq(scope.id)
+                    .is_in(ids())
                     .and(column("api_keys", "team_id").is_null()),
             ),
             ..Descendants::default()
         },
         ScopeKind::ApiKey => Descendants::default(),
     }
+}
+
+/// Scopes, sorted into their kinds.
+pub(crate) fn by_kind(scopes: &[Scope]) -> BTreeMap<ScopeKind, Vec<Uuid>> {
+    let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for scope in scopes {
+        kinds.entry(scope.kind).or_default().push(scope.id);
+    }
+    kinds
 }

@@ -21,7 +21,7 @@ use super::scope::Place;
 use super::{Cascade, Change, budget, limit, membership, model_alias as alias, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -222,6 +222,44 @@ fn named(select: Select<team::Entity>, reference: &Reference) -> Option<Select<t
     Some(select.filter(condition))
 }
 
+/// Finds a team of which limits are to change, its own or those of its members, as [`authorize`]
+/// does, and locks what is above it first.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub async fn authorize_limits(
+    tx: &Tx,
+    permission: Permission,
+    reference: &Reference,
+    field: &str,
+) -> Result<Authorized<team::Model>> {
+    lock_above(tx, reference).await?;
+    authorize(tx, permission, reference, field).await
+}
+
+/// Locks the organization of a team that the caller may see against changes of its limits, before
+/// the team is locked.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn lock_above(tx: &Tx, reference: &Reference) -> Result<()> {
+    match named(visible_to(tx.actor()), reference) {
+        Some(teams) => super::organization::lock_of_teams(tx, teams).await,
+        None => Ok(()),
+    }
+}
+
+/// Locks a team, after its organization, against changes of their limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
+pub(crate) async fn lock_shared(tx: &Tx, id: TeamId) -> Result<()> {
+    super::organization::lock_of_teams(tx, team::Entity::find_by_id(id)).await?;
+    team::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
+    Ok(())
+}
+
 /// The team of a reference, if the caller may see it, locked against changes of its limits.
 ///
 /// # Errors
@@ -278,10 +316,6 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.finish()?;
     budget::check_entries(&input.budgets, "input")?;
-    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
-        check_creator(tx, &access, &input.budgets).await?;
-    }
-
     let row = team::Model {
         id: tx.id(),
         organization_id: organization,
@@ -304,6 +338,17 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     };
     tx.insert(&row).await?;
     tx.record(Event::made(AuditAction::TeamCreated, Subject::team(&row), &row));
+    let mut members = input.members;
+    if let Some(user) = tx.actor().user_id()
+        && !membership::lists(tx, &members)
+    {
+        members.push(membership::Add::new(Reference::to(user), TeamRole::Admin));
+    }
+    // Users, the creator among them, are locked before any budget.
+    let users = membership::find_users(tx, organization, &members, "input.members").await?;
+    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
+        check_creator(tx, &row.model_access, &input.budgets).await?;
+    }
     let place = Place::team(&row);
     if !input.budgets.is_empty() {
         budget::assign(tx, &place, input.budgets, "input").await?;
@@ -312,15 +357,8 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     for (name, target) in input.model_aliases {
         alias::set(tx, &row, name, target).await?;
     }
-    let mut members = input.members;
-    if let Some(user) = tx.actor().user_id() {
-        let reference = Reference::to(user);
-        if !membership::lists(tx, &members) {
-            members.push(membership::Add::new(reference, TeamRole::Admin));
-        }
-    }
     if !members.is_empty() {
-        membership::insert(tx, &row, members, "input.members").await?;
+        membership::insert_users(tx, &row, members, users, "input.members").await?;
     }
     Ok(row)
 }
@@ -459,6 +497,9 @@ pub async fn update(
     } else {
         tx.nothing_changed();
         return Ok(before);
+    }
+    if limits_change {
+        limit::lock_below(tx, &place, &after.model_access).await?;
     }
     match input.budgets {
         Change::Keep => {}

@@ -4,29 +4,29 @@
 //! address finds that user or makes one who is pending: known by an address only.
 
 mod invitation;
+mod removal;
 
 pub(crate) use invitation::resolve_or_invite;
+pub use removal::{Deleted, delete};
 
 use std::collections::BTreeMap;
 
-use entity::id::{Id, OrganizationId, TeamId, UserId};
-use entity::role::{PlatformRole, ScopeKind, TeamRole};
+use entity::id::{OrganizationId, TeamId, UserId};
+use entity::role::PlatformRole;
 use entity::value::ModelAccess;
 use entity::{organization_membership, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
 };
 use serde_json::Value;
 
 use super::field::{self, Faults, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, budget, limit, membership, reach};
+use super::{Cascade, Change, budget, limit, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize,
-    authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize_at,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -286,6 +286,16 @@ impl Resource for user::Model {
     }
 }
 
+/// Locks a user against changes of its limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
+pub(crate) async fn lock_shared(tx: &Tx, id: UserId) -> Result<()> {
+    user::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
+    Ok(())
+}
+
 /// Whether a user runs or watches the platform, whoever asks.
 #[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
 pub(crate) async fn is_exalted(tx: &Tx, user: UserId) -> Result<bool> {
@@ -491,6 +501,9 @@ pub async fn update(
     let subject = Subject::user(&after);
     tx.record(Event::changed(AuditAction::UserUpdated, subject, &before, &after));
     let place = Place::user(&after);
+    if limited {
+        limit::lock_below(tx, &place, &after.model_access).await?;
+    }
     match input.budgets {
         Change::Keep => {}
         Change::Clear => budget::assign(tx, &place, Vec::new(), "input").await?,
@@ -550,93 +563,4 @@ pub async fn unblock(tx: &mut Tx, user: Authorized<user::Model>) -> Result<user:
     let subject = Subject::user(&after);
     tx.record(Event::changed(AuditAction::UserUnblocked, subject, &before, &after));
     Ok(after)
-}
-
-/// What went with deleted users.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deleted {
-    /// The users.
-    pub ids: Vec<UserId>,
-    /// Their memberships.
-    pub memberships: u64,
-    /// Their keys.
-    pub api_keys: u64,
-    /// The teams that lost an admin with them.
-    left_without_admin: Vec<TeamId>,
-}
-
-/// Deletes users with their memberships and keys: all, or none.
-///
-/// # Errors
-/// [`Error::NotFound`] for the first user that the caller may not see; [`Error::Conflict`] for the
-/// caller itself, and for the last admin of a team with other members.
-pub async fn delete(
-    tx: &mut Tx,
-    references: &[Reference],
-    expected_version: Option<i32>,
-) -> Result<Deleted> {
-    let mut faults = Faults::default();
-    faults.ids("input.ids", references.len());
-    if expected_version.is_some() && references.len() != 1 {
-        faults.add("input.expectedVersion", "this goes with one id");
-    }
-    faults.finish()?;
-    let mut users: Vec<user::Model> = Vec::new();
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<UserId>());
-    for (index, reference) in ordered {
-        let field = format!("input.ids.{index}");
-        let user = authorize::<user::Model>(tx, Permission::UserDelete, reference, &field).await?;
-        field::expect_version(expected_version, user.version)?;
-        if tx.actor().user_id() == Some(user.id) {
-            return Err(Error::conflict("you cannot delete yourself"));
-        }
-        if users.iter().all(|known| known.id != user.id) {
-            users.push(user.into_inner());
-        }
-    }
-    let mut deleted = Deleted::default();
-    for user in users {
-        delete_one(tx, user, &mut deleted).await?;
-    }
-    membership::keep_admins(tx, &deleted.left_without_admin).await?;
-    Ok(deleted)
-}
-
-#[expect(clippy::disallowed_methods, reason = "of a user that the caller may delete")]
-async fn delete_one(tx: &mut Tx, user: user::Model, deleted: &mut Deleted) -> Result<()> {
-    let keys = super::api_key::of_user(tx, user.id).await?;
-    deleted.api_keys += super::api_key::remove_each(tx, keys).await?;
-    let members = team_membership::Entity::find()
-        .find_also_related(entity::team::Entity)
-        .filter(team_membership::Column::UserId.eq(user.id))
-        .order_by_asc(team_membership::Column::TeamId);
-    for (member, team) in members.all(tx.db()).await? {
-        if member.role == TeamRole::Admin {
-            deleted.left_without_admin.push(member.team_id);
-        }
-        membership::remove_row(tx, &member).await?;
-        let kind = entity::role::EntityKind::TeamMembership;
-        let organization = team.and_then(|team| team.organization_id);
-        let subject = Subject::new(kind, member.id, organization, Some(member.team_id));
-        tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, &member));
-        deleted.memberships += 1;
-    }
-    let organizations = organization_membership::Entity::find()
-        .filter(organization_membership::Column::UserId.eq(user.id))
-        .all(tx.db())
-        .await?;
-    organization_membership::Entity::delete_many()
-        .filter(organization_membership::Column::UserId.eq(user.id))
-        .exec(tx.db())
-        .await?;
-    for member in organizations {
-        let subject = Subject::organization_membership(&member);
-        tx.record(Event::gone(AuditAction::OrganizationMemberRemoved, subject, &member));
-    }
-    limit::forget_scopes(tx, ScopeKind::User, &[user.id.uuid()], None).await?;
-    user::Entity::delete_many().filter(user::Column::Id.eq(user.id)).exec(tx.db()).await?;
-    tx.record(Event::gone(AuditAction::UserDeleted, Subject::user(&user), &user));
-    deleted.ids.push(user.id);
-    Ok(())
 }

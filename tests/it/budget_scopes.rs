@@ -291,6 +291,25 @@ async fn deleting_a_budget_takes_it_off_every_scope() {
         );
         let event = read(&admin, &query).await["nodes"][0].clone();
         assert_eq!((&event["before"]["name"], &event["after"]), (&json!("tier"), &Value::Null));
+        let query = format!(
+            "{{ auditEvents(filter: {{ subjectId: \"{tier}\", actions: [BUDGET_UNASSIGNED] }}) {{
+                nodes {{ before after teamId }} }} }}"
+        );
+        let events = read(&admin, &query).await["nodes"].as_array().unwrap().clone();
+        let scope = |event: &Value| (event["teamId"].clone(), event["before"]["scope_id"].clone());
+        let mut scopes: Vec<_> = events.iter().map(scope).collect();
+        scopes.sort_by_key(|(_, scope)| scope.to_string());
+        let uuid = |id: &str| {
+            json!(uuid::Uuid::try_parse(id.rsplit('_').next().unwrap()).unwrap().to_string())
+        };
+        let mut expected = vec![
+            (Value::Null, uuid(&world.users["member"])),
+            (Value::Null, uuid(&world.users["viewer"])),
+            (json!(world.a1), uuid(&world.a1)),
+        ];
+        expected.sort_by_key(|(_, scope)| scope.to_string());
+        assert_eq!(scopes, expected);
+        assert!(events.iter().all(|event| event["after"].is_null()));
     })
     .await;
 }

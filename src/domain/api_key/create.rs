@@ -54,7 +54,13 @@ pub struct Create {
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
 pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
+    if let Some(team) = &input.team {
+        crate::domain::team::lock_above(tx, team).await?;
+    }
     let (owner, team) = authorize_owner(tx, &input).await?;
+    if let (None, Some(owner)) = (&team, owner) {
+        crate::domain::user::lock_shared(tx, owner).await?;
+    }
     if input.secret.is_some() {
         authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
     }
@@ -110,20 +116,19 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
         updated_at: now,
         updated_by: tx.by(),
     };
+    // The member is locked before any budget.
+    let member = match (&team, owner) {
+        (Some(team), Some(user)) => membership::of_user_in_team(tx, team.id, user).await?,
+        _ => None,
+    };
     check_own_key(tx, &row).await?;
     if limited_by(tx, &row).await?.is_some() {
         check_pots(tx, &input.budgets).await?;
     }
-    let place = match (&team, owner) {
-        (Some(team), Some(user)) => {
-            let member = membership::of_user_in_team(tx, team.id, user).await?;
-            let member = member.ok_or_else(|| {
-                Error::input("input.userId", "this user is not a member of the team")
-            })?;
-            Place::api_key(&row, Some(team), Some(&member))
-        }
-        (team, _) => Place::api_key(&row, team.as_ref(), None),
-    };
+    if team.is_some() && owner.is_some() && member.is_none() {
+        return Err(Error::input("input.userId", "this user is not a member of the team"));
+    }
+    let place = Place::api_key(&row, team.as_ref(), member.as_ref());
     tx.insert(&row).await?;
     tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);

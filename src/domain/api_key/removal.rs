@@ -3,8 +3,8 @@
 use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, UserId};
 use entity::role::ScopeKind;
 use entity::{api_key, api_key_secret};
-use sea_orm::sea_query::LockType;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{LockType, SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::organization_of;
 use crate::audit::{AuditAction, Event, Subject};
@@ -30,9 +30,8 @@ pub async fn delete(
     }
     faults.finish()?;
     let mut keys: Vec<api_key::Model> = Vec::new();
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<ApiKeyId>());
-    for (index, reference) in ordered {
+    lock_named(tx, references).await?;
+    for (index, reference) in references.iter().enumerate() {
         let field = format!("input.ids.{index}");
         let key =
             authorize::<api_key::Model>(tx, Permission::ApiKeyDelete, reference, &field).await?;
@@ -46,6 +45,16 @@ pub async fn delete(
     Ok(ids)
 }
 
+/// Locks keys that the caller names and may see, in the order of their ids.
+async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
+    let named = Condition::any()
+        .add(api_key::Column::Id.is_in(references.iter().filter_map(Reference::id::<ApiKeyId>)))
+        .add(api_key::Column::ExternalId.is_in(references.iter().filter_map(Reference::external)));
+    let select = super::visible_to(tx.actor()).filter(named).order_by_asc(api_key::Column::Id);
+    select.lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
+}
+
 /// Deletes keys that stand in different places.
 pub(crate) async fn remove_each(tx: &mut Tx, keys: Vec<api_key::Model>) -> Result<u64> {
     let mut gone = 0;
@@ -54,6 +63,17 @@ pub(crate) async fn remove_each(tx: &mut Tx, keys: Vec<api_key::Model>) -> Resul
         gone += remove_all(tx, vec![key], organization).await?;
     }
     Ok(gone)
+}
+
+/// Locks keys that are to go, in the order of their ids.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "of teams and users that the caller may delete")]
+pub(crate) async fn lock(tx: &Tx, condition: SimpleExpr) -> Result<()> {
+    let rows = api_key::Entity::find().filter(condition);
+    rows.order_by_asc(api_key::Column::Id).lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
 }
 
 /// The keys of a team, or of one of its members, for what must hold whoever asks.

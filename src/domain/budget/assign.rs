@@ -1,13 +1,15 @@
 //! Giving scopes their budgets: making, attaching, editing by fork, and taking off.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use entity::id::{BudgetAssignmentId, BudgetId, Id};
 use entity::role::Counting;
 use entity::{budget, budget_assignment, budget_window};
 use sea_orm::sea_query::{Expr, LockType};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{
-    BUDGETS_PER_SCOPE, Limits, LimitsChange, apply_change, assignments_of_all, check_limits, named,
+    BUDGETS_PER_SCOPE, Limits, LimitsChange, apply_change, assignments_of_all, check_limits,
     remove, row, stamp, visible_to,
 };
 use crate::audit::{AuditAction, Event, Subject};
@@ -15,7 +17,7 @@ use crate::authz::Reference;
 use crate::db::Tx;
 use crate::domain::field::{Faults, search_text};
 use crate::domain::limit::{self, Held};
-use crate::domain::scope::Place;
+use crate::domain::scope::{Place, Scope};
 use crate::error::{Error, Result};
 
 /// One entry of the list of budgets that a scope is to have.
@@ -39,24 +41,80 @@ pub enum Entry {
     },
 }
 
+/// The budgets that one scope is to have.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The scope, with its place.
+    pub place: Place,
+    /// All of its budgets.
+    pub entries: Vec<Entry>,
+    /// The path of the input that has the list.
+    pub field: String,
+}
+
+/// New rows, to be inserted together.
+#[derive(Debug, Default)]
+struct Made {
+    budgets: Vec<budget::Model>,
+    assignments: Vec<budget_assignment::Model>,
+}
+
 /// Gives a scope exactly these budgets: makes new ones, attaches, edits, and takes off the rest.
 ///
 /// # Errors
 /// Faults in the input; a budget that the caller may not see, or that belongs to another
 /// organization, is missing.
 pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str) -> Result<()> {
-    check_entries(&entries, field)?;
-    let current = limit::held_by(tx, &[place.scope]).await?;
+    let wanted = Wanted { place: place.clone(), entries, field: field.to_owned() };
+    assign_all(tx, vec![wanted]).await
+}
+
+/// The same for many scopes, in as many statements as for one, as long as nothing is taken off.
+///
+/// # Errors
+/// Those of [`assign`].
+pub async fn assign_all(tx: &mut Tx, wanted: Vec<Wanted>) -> Result<()> {
+    for scope in &wanted {
+        check_entries(&scope.entries, &scope.field)?;
+    }
+    let above: BTreeSet<Scope> =
+        wanted.iter().flat_map(|wanted| wanted.place.ancestors.iter().copied()).collect();
+    // Budgets of scopes above are locked before those of scopes below.
+    limit::held_by(tx, &above.into_iter().collect::<Vec<_>>()).await?;
+    let scopes: Vec<_> = wanted.iter().map(|wanted| wanted.place.scope).collect();
+    let mut current: BTreeMap<Scope, Vec<Held>> = BTreeMap::new();
+    for held in limit::held_by_for_change(tx, &scopes).await? {
+        current.entry(held.scope()).or_default().push(held);
+    }
+    let attachable = attachable(tx, &wanted).await?;
+    let mut made = Made::default();
+    for wanted in wanted {
+        let current = current.remove(&wanted.place.scope).unwrap_or_default();
+        assign_one(tx, wanted, &current, &attachable, &mut made).await?;
+    }
+    tx.insert_all(&made.budgets).await?;
+    tx.insert_all(&made.assignments).await
+}
+
+async fn assign_one(
+    tx: &mut Tx,
+    wanted: Wanted,
+    current: &[Held],
+    attachable: &[budget::Model],
+    made: &mut Made,
+) -> Result<()> {
+    let Wanted { place, entries, field } = wanted;
+    let place = &place;
     let mut kept: Vec<BudgetId> = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         let path = format!("{field}.budgets.{index}");
         match entry {
             Entry::Create(limits) => {
-                let id = create_inline(tx, place, limits).await?;
+                let id = create_inline(tx, place, limits, made);
                 listed(&mut kept, id, &path)?;
             }
             Entry::Attach { budget, counting } => {
-                let budget = find_attachable(tx, place, &budget, &path).await?;
+                let budget = find_attachable(attachable, place, &budget, &path)?;
                 listed(&mut kept, budget.id, &path)?;
                 let held = current.iter().find(|held| held.budget.id == budget.id);
                 match (held, counting) {
@@ -65,7 +123,7 @@ pub async fn assign(tx: &mut Tx, place: &Place, entries: Vec<Entry>, field: &str
                     }
                     (Some(_), _) => {}
                     (None, counting) => {
-                        attach(tx, place, &budget, counting.unwrap_or(Counting::Each)).await?;
+                        attach(tx, place, budget, counting.unwrap_or(Counting::Each), made);
                     }
                 }
             }
@@ -123,28 +181,54 @@ pub fn check_entries(entries: &[Entry], field: &str) -> Result<()> {
     faults.finish()
 }
 
-async fn create_inline(tx: &mut Tx, place: &Place, limits: Limits) -> Result<BudgetId> {
+fn create_inline(tx: &mut Tx, place: &Place, limits: Limits, made: &mut Made) -> BudgetId {
     let mut row = row(tx, limits, place.organization);
     row.owner_kind = Some(place.scope.kind);
     row.owner_id = Some(place.scope.id);
-    tx.insert(&row).await?;
     let subject = Subject::budget(&row, place.team);
     tx.record(Event::made(AuditAction::BudgetCreated, subject, &row));
-    attach(tx, place, &row, Counting::Each).await?;
-    Ok(row.id)
+    attach(tx, place, &row, Counting::Each, made);
+    let id = row.id;
+    made.budgets.push(row);
+    id
 }
 
-async fn find_attachable(
-    tx: &Tx,
+/// The budgets that are to be attached, as far as the caller may see them, locked against changes.
+async fn attachable(tx: &Tx, wanted: &[Wanted]) -> Result<Vec<budget::Model>> {
+    let (mut ids, mut external) = (BTreeSet::new(), BTreeSet::new());
+    for entry in wanted.iter().flat_map(|wanted| &wanted.entries) {
+        if let Entry::Attach { budget, .. } = entry {
+            match budget.id::<BudgetId>() {
+                Some(id) => drop(ids.insert(id)),
+                None => external.extend(budget.external()),
+            }
+        }
+    }
+    if ids.is_empty() && external.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = Condition::any()
+        .add(budget::Column::Id.is_in(ids))
+        .add(budget::Column::ExternalId.is_in(external));
+    let select = visible_to(tx.actor()).filter(named).order_by_asc(budget::Column::Id);
+    Ok(select.lock(LockType::Share).all(tx.db()).await?)
+}
+
+fn find_attachable<'a>(
+    attachable: &'a [budget::Model],
     place: &Place,
     reference: &Reference,
     path: &str,
-) -> Result<budget::Model> {
+) -> Result<&'a budget::Model> {
     let missing =
         || Error::NotFound { noun: "budget", field: Some(format!("{path}.attach.budgetId")) };
-    let select = named(visible_to(tx.actor()), reference).ok_or_else(missing)?;
-    let found =
-        crate::domain::at_most_one(select.limit(2).lock(LockType::Share).all(tx.db()).await?)?;
+    let named = |budget: &&budget::Model| match reference.id::<BudgetId>() {
+        Some(id) => budget.id == id,
+        None => {
+            reference.external().is_some() && budget.external_id.as_deref() == reference.external()
+        }
+    };
+    let found = crate::domain::at_most_one(attachable.iter().filter(named).collect())?;
     found
         .filter(|budget| {
             budget.organization_id.is_none() || budget.organization_id == place.organization
@@ -152,12 +236,7 @@ async fn find_attachable(
         .ok_or_else(missing)
 }
 
-async fn attach(
-    tx: &mut Tx,
-    place: &Place,
-    budget: &budget::Model,
-    counting: Counting,
-) -> Result<()> {
+fn attach(tx: &mut Tx, place: &Place, budget: &budget::Model, counting: Counting, made: &mut Made) {
     let assignment = budget_assignment::Model {
         id: tx.id::<BudgetAssignmentId>(),
         budget_id: budget.id,
@@ -167,10 +246,9 @@ async fn attach(
         created_at: tx.now(),
         created_by: tx.by(),
     };
-    tx.insert(&assignment).await?;
     let subject = Subject::budget(budget, place.team);
     tx.record(Event::made(AuditAction::BudgetAssigned, subject, &assignment));
-    Ok(())
+    made.assignments.push(assignment);
 }
 
 /// Lets a budget count otherwise on a scope that has it.
@@ -183,7 +261,8 @@ async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) ->
     Ok(())
 }
 
-/// Takes a budget off a scope; one that the scope owns and nobody else uses is deleted.
+/// Takes a budget off a scope; one that belongs to a scope and that nobody else uses is deleted.
+/// Its row is locked for the change, so that nobody attaches it meanwhile.
 async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
     budget_assignment::Entity::delete_many()
         .filter(budget_assignment::Column::Id.eq(held.assignment.id))

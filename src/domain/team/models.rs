@@ -91,6 +91,7 @@ async fn finish_models(
     let subject = Subject::team(&after);
     tx.record(Event::changed(AuditAction::TeamUpdated, subject, before, &after));
     let place = Place::team(&after);
+    limit::lock_below(tx, &place, &after.model_access).await?;
     limit::check_above(tx, &place, &after.model_access, "input").await?;
     limit::check_below(tx, &place, &after.model_access, cascade).await?;
     Ok(after)

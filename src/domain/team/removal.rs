@@ -2,8 +2,9 @@
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
-use entity::{model_alias, team, team_membership};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::{api_key, model_alias, team, team_membership};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Reference, authorize};
@@ -40,10 +41,8 @@ pub async fn delete(
     }
     faults.finish()?;
     let mut teams: Vec<team::Model> = Vec::new();
-    // Rows are locked in the order of their ids, so that two deletions cannot wait for each other.
-    let mut ordered: Vec<_> = references.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, reference)| reference.id::<TeamId>());
-    for (index, reference) in ordered {
+    lock_named(tx, references).await?;
+    for (index, reference) in references.iter().enumerate() {
         let field = format!("input.ids.{index}");
         let team = authorize::<team::Model>(tx, Permission::TeamDelete, reference, &field).await?;
         field::expect_version(expected_version, team.version)?;
@@ -51,11 +50,24 @@ pub async fn delete(
             teams.push(team.into_inner());
         }
     }
+    let ids: Vec<_> = teams.iter().map(|team| team.id).collect();
+    membership::lock(tx, team_membership::Column::TeamId.is_in(ids.iter().copied())).await?;
+    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
     let mut deleted = Deleted::default();
     for team in teams {
         delete_one(tx, team, &mut deleted).await?;
     }
     Ok(deleted)
+}
+
+/// Locks teams that the caller names and may see, in the order of their ids.
+async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
+    let named = Condition::any()
+        .add(team::Column::Id.is_in(references.iter().filter_map(Reference::id::<TeamId>)))
+        .add(team::Column::ExternalId.is_in(references.iter().filter_map(Reference::external)));
+    let select = super::visible_to(tx.actor()).filter(named).order_by_asc(team::Column::Id);
+    select.lock(LockType::Update).all(tx.db()).await?;
+    Ok(())
 }
 
 async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {

@@ -4,8 +4,8 @@ use entity::id::{OrganizationId, UserId};
 use entity::role::PlatformRole;
 use entity::user;
 use entity::value::ModelAccess;
-use sea_orm::sea_query::LockType;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, Select};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use serde_json::Value;
 
 use super::{UserReference, visible_to};
@@ -13,6 +13,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Resource;
 use crate::db::Tx;
 use crate::domain::field::Faults;
+use crate::domain::visible_ids;
 use crate::error::{Error, Result};
 
 /// Finds the users of references; addresses that nobody is known to have become pending users,
@@ -65,6 +66,8 @@ pub(crate) async fn resolve_or_invite(
         };
         users.push(found);
     }
+    // Two calls that invite the same addresses insert them in the same order.
+    invited.sort_unstable_by(|one, other| one.email_key.cmp(&other.email_key));
     let stored = invite(tx, &invited).await?;
     for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         let found = stored.iter().find(|stored| stored.email_key == user.email_key);
@@ -82,7 +85,7 @@ async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>
     } else {
         let keys = invited.iter().filter_map(|user| user.email_key.clone());
         let select = confirmed().filter(user::Column::EmailKey.is_in(keys));
-        select.lock(LockType::Share).all(tx.db()).await?
+        select.order_by_asc(user::Column::Id).lock(LockType::Share).all(tx.db()).await?
     };
     let new: Vec<_> =
         stored.iter().filter(|user| invited.iter().any(|new| new.id == user.id)).cloned().collect();
@@ -105,6 +108,7 @@ fn confirmed() -> Select<user::Entity> {
 
 /// Ids and external ids are found among the users whom the caller may see, addresses among all:
 /// whoever knows an address may invite it, and learns nothing from doing so.
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
 async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::Model>> {
     let (mut ids, mut external, mut emails) = (Vec::new(), Vec::new(), Vec::new());
     for reference in references {
@@ -119,15 +123,21 @@ async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::
     let mut known = Vec::new();
     // The caller itself is always known to itself.
     known.extend(tx.actor().user().cloned());
+    let mut wanted = Condition::any();
     if !ids.is_empty() || !external.is_empty() {
-        let wanted = Condition::any()
+        let named = Condition::any()
             .add(user::Column::Id.is_in(ids))
             .add(user::Column::ExternalId.is_in(external));
-        let select = visible_to(tx.actor()).filter(wanted).lock(LockType::Share);
-        known.extend(select.all(tx.db()).await?);
+        let visible = visible_ids(visible_to(tx.actor()).filter(named), "users");
+        wanted = wanted.add(Expr::col(("users", "id")).in_subquery(visible));
     }
     if !emails.is_empty() {
-        let select = confirmed().filter(user::Column::EmailKey.is_in(emails));
+        let confirmed = user::Column::IsEmailConfirmed.eq(true);
+        wanted = wanted.add(user::Column::EmailKey.is_in(emails).and(confirmed));
+    }
+    if !wanted.is_empty() {
+        // One statement, so that all of them are locked in the order of their ids.
+        let select = user::Entity::find().filter(wanted).order_by_asc(user::Column::Id);
         known.extend(select.lock(LockType::Share).all(tx.db()).await?);
     }
     Ok(known)

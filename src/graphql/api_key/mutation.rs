@@ -212,8 +212,7 @@ impl ApiKeyMutation {
         mutate(ctx, (reference, input), |tx, (reference, input)| {
             Box::pin(async move {
                 let permission = Permission::ApiKeyUpdate;
-                let key =
-                    authorize::<api_key::Model>(tx, permission, &reference, "input.id").await?;
+                let key = domain::authorize_limits(tx, permission, &reference, "input.id").await?;
                 let api_key = domain::update(tx, key, input).await?;
                 Ok(ApiKeyUpdatePayload { api_key: api_key.into() })
             })

@@ -245,7 +245,7 @@ impl BudgetMutation {
             Box::pin(async move {
                 let permission = Permission::BudgetUpdate;
                 let budget =
-                    authorize::<budget::Model>(tx, permission, &reference, "input.id").await?;
+                    domain::authorize_limits(tx, permission, &reference, "input.id").await?;
                 let budget = domain::update(tx, budget, input).await?;
                 Ok(BudgetUpdatePayload { budget: budget.into() })
             })

@@ -48,7 +48,7 @@ pub struct TeamCreateInput {
     /// Budgets of the team, at most 20.
     #[graphql(default)]
     budgets: Vec<ScopeBudgetInput>,
-    /// Members, at most 500. You become an admin of the team unless you list yourself otherwise.
+    /// Members, at most 500, with at most 1,000 budgets in all. You become an admin of the team unless you list yourself otherwise.
     #[graphql(default)]
     members: Vec<TeamMemberInput>,
     /// Whether anybody may join as a plain member; no by default.
@@ -126,7 +126,7 @@ pub struct TeamJoinInput {
 pub struct TeamMemberAddInput {
     /// The team, by id or external id.
     team_id: ID,
-    /// The members; 1 to 500. All are added, or none.
+    /// The members; 1 to 500, with at most 1,000 budgets in all. All are added, or none.
     members: Vec<TeamMemberInput>,
 }
 
@@ -374,7 +374,7 @@ impl TeamMutation {
         mutate(ctx, (reference, input), |tx, (reference, input)| {
             Box::pin(async move {
                 let team =
-                    authorize::<team::Model>(tx, Permission::TeamUpdate, &reference, "input.id");
+                    domain::authorize_limits(tx, Permission::TeamUpdate, &reference, "input.id");
                 let team = domain::update(tx, team.await?, input).await?;
                 Ok(TeamUpdatePayload { team: team.into() })
             })
@@ -471,7 +471,7 @@ impl TeamMutation {
             Box::pin(async move {
                 let permission = Permission::TeamMemberAdd;
                 let team =
-                    authorize::<team::Model>(tx, permission, &reference, "input.teamId").await?;
+                    domain::authorize_limits(tx, permission, &reference, "input.teamId").await?;
                 let row = (*team).clone();
                 let added = membership::add(tx, team, members).await?;
                 Ok(TeamMemberAddPayload {
@@ -548,7 +548,7 @@ impl TeamMutation {
             Box::pin(async move {
                 let permission = Permission::TeamLimitUpdate;
                 let team =
-                    authorize::<team::Model>(tx, permission, &reference, "input.teamId").await?;
+                    domain::authorize_limits(tx, permission, &reference, "input.teamId").await?;
                 let team = domain::add_models(tx, team, input.models).await?;
                 Ok(TeamModelAddPayload { team: team.into() })
             })
@@ -568,7 +568,7 @@ impl TeamMutation {
             Box::pin(async move {
                 let permission = Permission::TeamLimitUpdate;
                 let team =
-                    authorize::<team::Model>(tx, permission, &reference, "input.teamId").await?;
+                    domain::authorize_limits(tx, permission, &reference, "input.teamId").await?;
                 let cascade = input.cascade.into();
                 let team = domain::remove_models(tx, team, input.models, cascade).await?;
                 Ok(TeamModelRemovePayload { team: team.into() })

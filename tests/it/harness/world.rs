@@ -67,6 +67,29 @@ pub(crate) async fn organization(app: &TestApp, number: u128, name: &str) -> Str
     id.to_string()
 }
 
+/// Makes a user a member of an organization.
+pub(crate) async fn join_organization(
+    app: &TestApp,
+    organization: &str,
+    user: &str,
+    role: OrganizationRole,
+) {
+    let organization_id: OrganizationId = organization.parse().unwrap();
+    let user_id: UserId = user.parse().unwrap();
+    let row = organization_membership::Model {
+        id: app.clock.id(),
+        organization_id,
+        user_id,
+        role,
+        version: 1,
+        created_at: noon(),
+        created_by: "test".to_owned(),
+        updated_at: noon(),
+        updated_by: "test".to_owned(),
+    };
+    insert(app, row).await;
+}
+
 /// Inserts a row past the API.
 pub(crate) async fn insert<M>(app: &TestApp, row: M)
 where
