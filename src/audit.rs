@@ -7,7 +7,9 @@
 use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
-use entity::{api_key, budget, organization_membership, team, team_membership, user};
+use entity::{
+    api_key, budget, end_user, organization_membership, tag, team, team_membership, user,
+};
 use sea_orm::EnumIter;
 use serde::Serialize;
 use serde_json::Value;
@@ -76,6 +78,22 @@ pub enum AuditAction {
     ApiKeyUnblocked,
     /// A key was deleted.
     ApiKeyDeleted,
+    /// An end user was made.
+    EndUserCreated,
+    /// An end user was changed.
+    EndUserUpdated,
+    /// An end user was blocked.
+    EndUserBlocked,
+    /// An end user was unblocked.
+    EndUserUnblocked,
+    /// An end user was deleted.
+    EndUserDeleted,
+    /// A tag was made.
+    TagCreated,
+    /// A tag was changed.
+    TagUpdated,
+    /// A tag was deleted.
+    TagDeleted,
 }
 
 impl AuditAction {
@@ -137,6 +155,16 @@ impl Subject {
     /// A budget.
     pub fn budget(budget: &budget::Model, team: Option<TeamId>) -> Self {
         Self::new(EntityKind::Budget, budget.id, budget.organization_id, team)
+    }
+
+    /// An end user, with the organization in which it stands.
+    pub fn end_user(row: &end_user::Model, organization: Option<OrganizationId>) -> Self {
+        Self::new(EntityKind::EndUser, row.id, organization, row.team_id)
+    }
+
+    /// A tag.
+    pub fn tag(tag: &tag::Model) -> Self {
+        Self::new(EntityKind::Tag, tag.id, tag.organization_id, None)
     }
 
     /// A key, with the organization of its team.

@@ -6,6 +6,7 @@
 pub mod api_key;
 pub mod audit_event;
 pub mod budget;
+pub mod end_user;
 pub mod field;
 pub mod limit;
 pub mod membership;
@@ -15,6 +16,7 @@ pub mod organization;
 pub mod period;
 mod reach;
 pub mod scope;
+pub mod tag;
 pub mod team;
 pub mod user;
 

@@ -8,12 +8,14 @@ pub mod budget;
 mod coercion;
 pub mod connection;
 pub mod context;
+pub mod end_user;
 pub mod engine;
 pub mod error;
 pub mod loader;
 pub mod node;
 pub mod organization;
 pub mod scalar;
+pub mod tag;
 pub mod team;
 pub mod user;
 pub mod value;
@@ -27,7 +29,9 @@ pub struct Query(
     api_key::ApiKeyQuery,
     audit_event::AuditEventQuery,
     budget::BudgetQuery,
+    end_user::EndUserQuery,
     node::NodeQuery,
+    tag::TagQuery,
     team::TeamQuery,
     user::UserQuery,
     viewer::ViewerQuery,
@@ -39,6 +43,8 @@ pub struct Query(
 pub struct Mutation(
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
+    end_user::EndUserMutation,
+    tag::TagMutation,
     team::TeamMutation,
     user::UserMutation,
 );

@@ -110,6 +110,10 @@ ids! {
     BudgetAssignmentId = "assignment",
     /// Identifies one window of a budget's counters.
     BudgetWindowId = "window",
+    /// Identifies an end user.
+    EndUserId = "enduser",
+    /// Identifies a tag.
+    TagId = "tag",
     /// Identifies an API key; it never changes, whatever secrets the key has had.
     ApiKeyId = "key",
     /// Identifies one secret of an API key.

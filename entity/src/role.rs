@@ -93,6 +93,18 @@ words! {
         User = "USER",
         /// An API key.
         ApiKey = "API_KEY",
+        /// An end user.
+        EndUser = "END_USER",
+        /// A tag.
+        Tag = "TAG",
+    }
+
+    /// Where calls on behalf of an end user may be answered.
+    EndUserRegion {
+        /// In the European Union.
+        Eu = "EU",
+        /// In the United States of America.
+        Us = "US",
     }
 
     /// How a budget that serves several scopes counts.
@@ -133,6 +145,10 @@ words! {
         Budget = "BUDGET",
         /// An API key.
         ApiKey = "API_KEY",
+        /// An end user.
+        EndUser = "END_USER",
+        /// A tag.
+        Tag = "TAG",
         /// The platform as a whole.
         Platform = "PLATFORM",
     }

@@ -84,6 +84,24 @@ pub enum Permission {
     ApiKeyBlock,
     /// Delete keys.
     ApiKeyDelete,
+    /// See end users.
+    EndUserRead,
+    /// Make end users.
+    EndUserCreate,
+    /// Change end users and their budgets.
+    EndUserUpdate,
+    /// Block and unblock end users.
+    EndUserBlock,
+    /// Delete end users.
+    EndUserDelete,
+    /// See tags.
+    TagRead,
+    /// Make tags.
+    TagCreate,
+    /// Change tags and their budgets.
+    TagUpdate,
+    /// Delete tags.
+    TagDelete,
     /// Read the audit trail.
     AuditRead,
 }
@@ -104,6 +122,8 @@ impl Permission {
                 | P::UserDetailRead
                 | P::BudgetRead
                 | P::ApiKeyRead
+                | P::EndUserRead
+                | P::TagRead
                 | P::AuditRead
         )
     }

@@ -161,6 +161,15 @@ impl Permission {
             Self::ApiKeyRotate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin, ONESELF, OneselfInTeam, OwnKey]
             }
+            Self::EndUserRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
+            Self::EndUserCreate
+            | Self::EndUserUpdate
+            | Self::EndUserBlock
+            | Self::EndUserDelete => &[PlatformAdmin, OrganizationAdmin, TeamAdmin],
+            Self::TagRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin],
+            Self::TagCreate | Self::TagUpdate | Self::TagDelete => {
+                &[PlatformAdmin, OrganizationAdmin]
+            }
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

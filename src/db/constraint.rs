@@ -69,6 +69,26 @@ const CONSTRAINTS: &[(&str, &str, &str, &str)] = &[
         "externalId",
         "this external id is taken by another key",
     ),
+    (
+        "end_users.external_id",
+        "end_users_team_id_external_id_key",
+        "externalId",
+        "this external id is taken by another end user",
+    ),
+    (
+        "end_users.external_id",
+        "end_users_organization_id_external_id_key",
+        "externalId",
+        "this external id is taken by another end user",
+    ),
+    (
+        "end_users.external_id",
+        "end_users_external_id_key",
+        "externalId",
+        "this external id is taken by another end user",
+    ),
+    ("tags.name", "tags_organization_id_name_key", "name", "there is a tag of this name"),
+    ("tags.name", "tags_name_key", "name", "there is a tag of this name"),
     ("api_key_secrets.digest", "api_key_secrets_digest_key", "secret", "this secret is in use"),
     (
         "team_memberships.user_id",

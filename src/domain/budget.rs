@@ -187,6 +187,8 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
         .add(scope(ScopeKind::Team, ids("teams", visible_teams)))
         .add(scope(ScopeKind::TeamMembership, ids("team_memberships", own("team_memberships"))))
         .add(scope(ScopeKind::ApiKey, ids("api_keys", keys)))
+        .add(scope(ScopeKind::EndUser, ids("end_users", super::end_user::in_reach(actor))))
+        .add(scope(ScopeKind::Tag, ids("tags", Condition::all().add(super::tag::in_reach(actor)))))
         .add(
             budget_assignment::Column::ScopeKind.eq(ScopeKind::User).and(
                 budget_assignment::Column::ScopeId

@@ -203,6 +203,7 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
         ScopeKind::TeamMembership => access!(team_membership),
         ScopeKind::User => access!(user),
         ScopeKind::ApiKey => access!(api_key),
+        ScopeKind::EndUser | ScopeKind::Tag => None,
     })
 }
 

@@ -6,9 +6,11 @@ pub(crate) use places::places;
 
 use std::collections::BTreeMap;
 
-use entity::id::{ApiKeyId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
+use entity::id::{
+    ApiKeyId, EndUserId, Id, OrganizationId, TagId, TeamId, TeamMembershipId, UserId,
+};
 use entity::role::ScopeKind;
-use entity::{api_key, organization, team, team_membership, user};
+use entity::{api_key, end_user, organization, tag, team, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use uuid::Uuid;
 
@@ -48,6 +50,16 @@ impl Scope {
     pub fn api_key(id: ApiKeyId) -> Self {
         Self { kind: ScopeKind::ApiKey, id: id.uuid() }
     }
+
+    /// An end user.
+    pub fn end_user(id: EndUserId) -> Self {
+        Self { kind: ScopeKind::EndUser, id: id.uuid() }
+    }
+
+    /// A tag.
+    pub fn tag(id: TagId) -> Self {
+        Self { kind: ScopeKind::Tag, id: id.uuid() }
+    }
 }
 
 impl std::fmt::Display for Scope {
@@ -58,6 +70,8 @@ impl std::fmt::Display for Scope {
             ScopeKind::TeamMembership => TeamMembershipId::from_uuid(self.id).fmt(f),
             ScopeKind::User => UserId::from_uuid(self.id).fmt(f),
             ScopeKind::ApiKey => ApiKeyId::from_uuid(self.id).fmt(f),
+            ScopeKind::EndUser => EndUserId::from_uuid(self.id).fmt(f),
+            ScopeKind::Tag => TagId::from_uuid(self.id).fmt(f),
         }
     }
 }
@@ -114,6 +128,28 @@ impl Place {
         let scope = Scope::user(user.id);
         let owner = Some(user.id);
         Self { scope, organization: None, team: None, owner, ancestors: Vec::new() }
+    }
+
+    /// An end user: nothing is above it, wherever it belongs.
+    pub fn end_user(end_user: &end_user::Model, team: Option<&team::Model>) -> Self {
+        Self {
+            scope: Scope::end_user(end_user.id),
+            organization: team.map_or(end_user.organization_id, |team| team.organization_id),
+            team: end_user.team_id,
+            owner: None,
+            ancestors: Vec::new(),
+        }
+    }
+
+    /// A tag: nothing is above it.
+    pub fn tag(tag: &tag::Model) -> Self {
+        Self {
+            scope: Scope::tag(tag.id),
+            organization: tag.organization_id,
+            team: None,
+            owner: None,
+            ancestors: Vec::new(),
+        }
     }
 
     /// A key: in a team, its member and the team are above it; else its owner.
@@ -209,7 +245,7 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
             ),
             ..Descendants::default()
         },
-        ScopeKind::ApiKey => Descendants::default(),
+        ScopeKind::ApiKey | ScopeKind::EndUser | ScopeKind::Tag => Descendants::default(),
     }
 }
 

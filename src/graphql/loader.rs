@@ -7,9 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use entity::id::{ApiKeyId, AuditEventId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
+use entity::id::{
+    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, TagId, TeamId, TeamMembershipId, UserId,
+};
 use entity::{
-    api_key, api_key_secret, audit_event, model_alias, organization, team, team_membership, user,
+    api_key, api_key_secret, audit_event, end_user, model_alias, organization, tag, team,
+    team_membership, user,
 };
 
 use super::batch::Batches;
@@ -88,6 +91,8 @@ by_id! {
     TeamMembershipId => team_membership::Model, membership::by_ids;
     UserId => user::Model, domain::user::by_ids;
     ApiKeyId => api_key::Model, domain::api_key::by_ids;
+    EndUserId => end_user::Model, domain::end_user::by_ids;
+    TagId => tag::Model, domain::tag::by_ids;
     AuditEventId => audit_event::Model, audit::by_ids;
 }
 

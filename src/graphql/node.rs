@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
+    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, TagId, TeamId,
+    TeamMembershipId, UserId, split,
 };
 
 use super::access::requires;
@@ -10,8 +11,10 @@ use super::api_key::ApiKey;
 use super::audit_event::AuditEvent;
 use super::budget::Budget;
 use super::context::ContextExt;
+use super::end_user::EndUser;
 use super::error::ApiResult;
 use super::organization::Organization;
+use super::tag::Tag;
 use super::team::{Team, TeamMembership};
 use super::user::User;
 use crate::authz::{Permission, Reference};
@@ -27,8 +30,12 @@ pub enum Node {
     AuditEvent(AuditEvent),
     /// A budget.
     Budget(Budget),
+    /// An end user.
+    EndUser(EndUser),
     /// An organization.
     Organization(Organization),
+    /// A tag.
+    Tag(Tag),
     /// A team.
     Team(Team),
     /// A membership in a team.
@@ -90,6 +97,12 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
         BudgetId::PREFIX => {
             let found = crate::domain::budget::find(ctx.reader(), &Reference::parse(id)).await?;
             found.map(|row| Node::Budget(row.into()))
+        }
+        EndUserId::PREFIX => {
+            loader.load_one(EndUserId::from_uuid(uuid)).await?.map(|row| Node::EndUser(row.into()))
+        }
+        TagId::PREFIX => {
+            loader.load_one(TagId::from_uuid(uuid)).await?.map(|row| Node::Tag(row.into()))
         }
         OrganizationId::PREFIX => loader
             .load_one(OrganizationId::from_uuid(uuid))

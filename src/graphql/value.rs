@@ -90,6 +90,20 @@ pub enum ScopeKind {
     User,
     /// An API key.
     ApiKey,
+    /// An end user.
+    EndUser,
+    /// A tag.
+    Tag,
+}
+
+/// Where calls on behalf of an end user may be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::EndUserRegion")]
+pub enum EndUserRegion {
+    /// In the European Union.
+    Eu,
+    /// In the United States of America.
+    Us,
 }
 
 /// What kind of credential acted.
@@ -126,6 +140,10 @@ pub enum EntityKind {
     Budget,
     /// An API key.
     ApiKey,
+    /// An end user.
+    EndUser,
+    /// A tag.
+    Tag,
     /// The platform as a whole.
     Platform,
 }

@@ -50,6 +50,8 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
         let query = query
             .replace("TeamBlockInput", "TeamRefInput")
             .replace("TeamUnblockInput", "TeamRefInput")
+            .replace("EndUserBlockInput", "EndUserIdInput")
+            .replace("EndUserUnblockInput", "EndUserIdInput")
             .replace("UserBlockInput", "UserIdInput")
             .replace("UserUnblockInput", "UserIdInput")
             .replace("ApiKeyBlockInput", "ApiKeyIdInput")
@@ -223,6 +225,35 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
         &["BUDGET_UNASSIGNED", "TEAM_DELETED", "TEAM_MEMBER_REMOVED"],
     )
     .await;
+    let customer = json!({ "externalId": "u1", "budgets": [{ "create": { "maxSpend": "1" } }] });
+    let customer = step(
+        "endUserCreate",
+        "endUser { id }",
+        customer,
+        &["BUDGET_ASSIGNED", "BUDGET_CREATED", "END_USER_CREATED"],
+    )
+    .await;
+    let customer = text(&customer, "/endUser/id");
+    let change = json!({ "id": customer, "name": "Customer" });
+    step("endUserUpdate", "endUser { id }", change.clone(), &["END_USER_UPDATED"]).await;
+    step("endUserUpdate", "endUser { id }", change, &[]).await;
+    let it = json!({ "id": customer });
+    step("endUserBlock", "endUser { id }", it.clone(), &["END_USER_BLOCKED"]).await;
+    step("endUserUnblock", "endUser { id }", it, &["END_USER_UNBLOCKED"]).await;
+    step(
+        "endUserDelete",
+        "deletedIds",
+        json!({ "ids": [customer] }),
+        &["BUDGET_DELETED", "BUDGET_UNASSIGNED", "END_USER_DELETED"],
+    )
+    .await;
+    let tag = json!({ "name": "batch", "budgets": [{ "attach": { "budgetId": tier } }] });
+    let tag = step("tagCreate", "tag { id }", tag, &["BUDGET_ASSIGNED", "TAG_CREATED"]).await;
+    let tag = text(&tag, "/tag/id");
+    let change = json!({ "id": tag, "description": "Nightly work" });
+    step("tagUpdate", "tag { id }", change, &["TAG_UPDATED"]).await;
+    let events = &["BUDGET_UNASSIGNED", "TAG_DELETED"];
+    step("tagDelete", "deletedIds", json!({ "ids": [tag] }), events).await;
     step("budgetDelete", "deletedId", json!({ "id": tier }), &["BUDGET_DELETED"]).await;
     seen.insert("teamJoin".to_owned());
     seen
@@ -258,6 +289,7 @@ async fn no_query_records_an_event() {
             "{ apiKeys { nodes { id hint } } }",
             "{ budgets { nodes { id } } }",
             "{ joinableTeams { nodes { id } } }",
+            "{ endUsers { nodes { id budgets { id } } } tags { nodes { id budgets { id } } } }",
             "{ auditEvents { nodes { id before after } } }",
             "{ node(id: \"team_00000000000000000000000000000000\") { id } }",
             "{ __schema { types { name } } }",

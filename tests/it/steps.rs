@@ -9,6 +9,7 @@ use crate::harness::{Answer, Client, Kind, TestApp};
 pub(crate) async fn change(client: &Client, field: &str, input: Value, selection: &str) -> Answer {
     let kind = match field {
         "userBlock" | "userUnblock" => "UserIdInput".to_owned(),
+        "endUserBlock" | "endUserUnblock" => "EndUserIdInput".to_owned(),
         "apiKeyBlock" | "apiKeyUnblock" => "ApiKeyIdInput".to_owned(),
         "teamBlock" | "teamUnblock" => "TeamRefInput".to_owned(),
         field => format!("{}{}Input", field[..1].to_uppercase(), &field[1..]),
@@ -73,6 +74,9 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
         ("organization_memberships", "user_id", "users"),
         ("budget_assignments", "budget_id", "budgets"),
         ("budget_windows", "budget_id", "budgets"),
+        ("end_users", "team_id", "teams"),
+        ("end_users", "organization_id", "organizations"),
+        ("tags", "organization_id", "organizations"),
     ] {
         let lost = format!(
             "{table} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT id FROM {parent})"
@@ -80,7 +84,8 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
         assert_eq!(rows(app, &lost).await, 0, "{lost}");
     }
     let scopes = "SELECT id FROM users UNION SELECT id FROM teams UNION SELECT id FROM api_keys \
-                  UNION SELECT id FROM team_memberships UNION SELECT id FROM organizations";
+                  UNION SELECT id FROM team_memberships UNION SELECT id FROM organizations \
+                  UNION SELECT id FROM end_users UNION SELECT id FROM tags";
     let lost = format!("budget_assignments WHERE scope_id NOT IN ({scopes})");
     assert_eq!(rows(app, &lost).await, 0, "{lost}");
     let lost = "budgets WHERE owner_id IS NOT NULL \

@@ -80,7 +80,7 @@ async fn users_of(tx: &Tx, budget: BudgetId) -> Result<Vec<Scope>> {
 /// All scopes above scopes.
 async fn above(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Scope>> {
     // Nothing is above these kinds.
-    let tops = [ScopeKind::Organization, ScopeKind::User];
+    let tops = [ScopeKind::Organization, ScopeKind::User, ScopeKind::EndUser, ScopeKind::Tag];
     let scopes: Vec<_> =
         scopes.iter().filter(|scope| !tops.contains(&scope.kind)).copied().collect();
     let places = places(tx, &scopes).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use entity::role::ScopeKind;
-use entity::{api_key, organization, team, team_membership, user};
+use entity::{api_key, end_user, organization, tag, team, team_membership, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
@@ -41,6 +41,19 @@ pub(crate) async fn places(tx: &Tx, scopes: &[Scope]) -> Result<BTreeMap<Scope, 
             ScopeKind::User => {
                 let rows = user::Entity::find().filter(user::Column::Id.is_in(ids));
                 found.extend(rows.all(tx.db()).await?.iter().map(Place::user));
+            }
+            ScopeKind::EndUser => {
+                let rows = end_user::Entity::find()
+                    .find_also_related(team::Entity)
+                    .filter(end_user::Column::Id.is_in(ids));
+                let place = |(row, team): &(end_user::Model, Option<team::Model>)| {
+                    Place::end_user(row, team.as_ref())
+                };
+                found.extend(rows.all(tx.db()).await?.iter().map(place));
+            }
+            ScopeKind::Tag => {
+                let rows = tag::Entity::find().filter(tag::Column::Id.is_in(ids));
+                found.extend(rows.all(tx.db()).await?.iter().map(Place::tag));
             }
             ScopeKind::ApiKey => found.extend(keys(tx, ids).await?),
         }

@@ -2,7 +2,7 @@
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
-use entity::{api_key, model_alias, team, team_membership};
+use entity::{api_key, end_user, model_alias, team, team_membership};
 use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -22,6 +22,8 @@ pub struct Deleted {
     pub memberships: u64,
     /// Their keys.
     pub api_keys: u64,
+    /// Their end users.
+    pub end_users: u64,
 }
 
 /// Deletes teams with everything that hangs on them: all, or none.
@@ -85,6 +87,12 @@ async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Re
         tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, member));
     }
     deleted.memberships += members.len() as u64;
+    deleted.end_users += crate::domain::end_user::remove_all(
+        tx,
+        end_user::Column::TeamId.eq(team.id),
+        team.organization_id,
+    )
+    .await?;
     let id = entity::id::Id::uuid(team.id);
     limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
     model_alias::Entity::delete_many()

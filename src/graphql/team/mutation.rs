@@ -266,6 +266,8 @@ pub struct TeamDeletePayload {
     deleted_membership_count: i32,
     /// The number of keys that went with them.
     deleted_api_key_count: i32,
+    /// The number of end users that went with them.
+    deleted_end_user_count: i32,
 }
 
 /// The memberships that were made.
@@ -382,7 +384,7 @@ impl TeamMutation {
         .await
     }
 
-    /// Deletes teams with their memberships, keys, budgets and aliases: all, or none.
+    /// Deletes teams with their memberships, keys, end users, budgets and aliases: all, or none.
     #[graphql(directive = requires::apply(Permission::TeamDelete))]
     async fn team_delete(
         &self,
@@ -397,6 +399,7 @@ impl TeamMutation {
                     deleted_ids: deleted.ids.iter().map(|id| ID(id.to_string())).collect(),
                     deleted_membership_count: count(deleted.memberships),
                     deleted_api_key_count: count(deleted.api_keys),
+                    deleted_end_user_count: count(deleted.end_users),
                 })
             })
         })

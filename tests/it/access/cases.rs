@@ -83,6 +83,29 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
     let data = admin.run_with(query, json!({ "t": world.a1, "u": member })).await.data();
     let own = text(&data, "/teamMemberUpdate/membership/budgets/0/budget/id");
     budgets.push(("of the member in A1", own));
+    let mut end_users = vec![("missing", format!("enduser_{none}"))];
+    for (name, team, organization) in [
+        ("of A1", Some(&world.a1), None),
+        ("of A2", Some(&world.a2), None),
+        ("of A", None, Some(&world.a)),
+        ("of B1", Some(&world.b1), None),
+        ("of the platform", None, None),
+    ] {
+        let input = json!({ "externalId": "u", "teamId": team, "organizationId": organization });
+        let query =
+            "mutation($i: EndUserCreateInput!) { endUserCreate(input: $i) { endUser { id } } }";
+        let data = admin.run_with(query, json!({ "i": input })).await.data();
+        end_users.push((name, text(&data, "/endUserCreate/endUser/id")));
+    }
+    let mut tags = vec![("missing", format!("tag_{none}"))];
+    for (name, organization) in
+        [("of A", Some(&world.a)), ("of B", Some(&world.b)), ("of the platform", None)]
+    {
+        let input = json!({ "name": "t", "organizationId": organization });
+        let query = "mutation($i: TagCreateInput!) { tagCreate(input: $i) { tag { id } } }";
+        let data = admin.run_with(query, json!({ "i": input })).await.data();
+        tags.push((name, text(&data, "/tagCreate/tag/id")));
+    }
     let organizations = [
         ("on the platform", Value::Null),
         ("in a missing one", json!(format!("org_{none}"))),
@@ -270,6 +293,69 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             "budgetDelete",
             "mutation($id: ID!) { budgetDelete(input: { id: $id, expectedVersion: -1 }) { deletedId } }",
             by_id(&budgets),
+            STALE,
+        ),
+        case("endUser", "query($id: ID!) { endUser(id: $id) { id } }", by_id(&end_users), &[]),
+        ours("endUsers", "{ endUsers { nodes { id } } }"),
+        case(
+            "endUserCreate",
+            "mutation($id: ID!) { endUserCreate(input: { externalId: \"\", teamId: $id }) { endUser { id } } }",
+            by_id(&teams),
+            &[("BAD_USER_INPUT", "input.externalId")],
+        ),
+        case(
+            "endUserCreate",
+            "mutation($o: ID) { endUserCreate(input: { externalId: \"\", organizationId: $o }) { endUser { id } } }",
+            in_organization(Value::Null),
+            &[("BAD_USER_INPUT", "input.externalId")],
+        ),
+        case(
+            "endUserUpdate",
+            "mutation($id: ID!) { endUserUpdate(input: { id: $id, expectedVersion: -1 }) { endUser { id } } }",
+            by_id(&end_users),
+            STALE,
+        ),
+        Case {
+            undo: Some(
+                "mutation($id: ID!) { endUserUnblock(input: { id: $id }) { endUser { id } } }",
+            ),
+            ..case(
+                "endUserBlock",
+                "mutation($id: ID!) { endUserBlock(input: { id: $id }) { endUser { id } } }",
+                by_id(&end_users),
+                &[],
+            )
+        },
+        case(
+            "endUserUnblock",
+            "mutation($id: ID!) { endUserUnblock(input: { id: $id }) { endUser { id } } }",
+            by_id(&end_users),
+            &[],
+        ),
+        case(
+            "endUserDelete",
+            "mutation($id: ID!) { endUserDelete(input: { ids: [$id], expectedVersion: -1 }) { deletedIds } }",
+            by_id(&end_users),
+            STALE,
+        ),
+        case("tag", "query($id: ID!) { tag(id: $id) { id } }", by_id(&tags), &[]),
+        ours("tags", "{ tags { nodes { id } } }"),
+        case(
+            "tagCreate",
+            "mutation($o: ID) { tagCreate(input: { name: \"\", organizationId: $o }) { tag { id } } }",
+            in_organization(Value::Null),
+            &[("BAD_USER_INPUT", "input.name")],
+        ),
+        case(
+            "tagUpdate",
+            "mutation($id: ID!) { tagUpdate(input: { id: $id, expectedVersion: -1 }) { tag { id } } }",
+            by_id(&tags),
+            STALE,
+        ),
+        case(
+            "tagDelete",
+            "mutation($id: ID!) { tagDelete(input: { ids: [$id], expectedVersion: -1 }) { deletedIds } }",
+            by_id(&tags),
             STALE,
         ),
         case(
