@@ -94,6 +94,8 @@ pub enum AuditAction {
     TagUpdated,
     /// A tag was deleted.
     TagDeleted,
+    /// The settings of the platform were changed.
+    SettingsUpdated,
 }
 
 impl AuditAction {
@@ -160,6 +162,11 @@ impl Subject {
     /// An end user, with the organization in which it stands.
     pub fn end_user(row: &end_user::Model, organization: Option<OrganizationId>) -> Self {
         Self::new(EntityKind::EndUser, row.id, organization, row.team_id)
+    }
+
+    /// The settings of the platform.
+    pub fn settings() -> Self {
+        Self { kind: EntityKind::Settings, id: None, organization: None, team: None }
     }
 
     /// A tag.

@@ -5,6 +5,7 @@ pub mod last_used;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use entity::id::{OrganizationId, TeamId, UserId};
 use entity::role::{OrganizationRole, TeamRole};
@@ -53,17 +54,31 @@ impl Authenticator {
             return Err(Error::Unauthenticated);
         }
         let digest = digest_of(presented, &self.pepper);
-        if self.bootstrap.as_ref().is_some_and(|own| same(own, &digest)) {
-            return Ok(Actor::bootstrap());
-        }
-        if Secret::presented(presented).is_none() {
+        if !self.is_bootstrap(&digest) && Secret::presented(presented).is_none() {
             return Err(Error::Unauthenticated);
+        }
+        self.check(&digest, count).await
+    }
+
+    /// A credential that was checked, to be checked again while its request lasts.
+    pub fn credential(&self, presented: &str) -> Credential {
+        let digest = digest_of(presented, &self.pepper);
+        Credential { authenticator: self.clone(), digest }
+    }
+
+    fn is_bootstrap(&self, digest: &Digest) -> bool {
+        self.bootstrap.as_ref().is_some_and(|own| same(own, digest))
+    }
+
+    async fn check(&self, digest: &Digest, count: &StatementCount) -> Result<Actor> {
+        if self.is_bootstrap(digest) {
+            return Ok(Actor::bootstrap());
         }
         let db = Counted::new(self.database.reading().clone(), count.clone());
         let now = self.clock.now();
-        let (stored, key) = find(&db, &digest).await?.ok_or(Error::Unauthenticated)?;
+        let (stored, key) = find(&db, digest).await?.ok_or(Error::Unauthenticated)?;
         let expired = |at: Option<chrono::DateTime<chrono::Utc>>| at.is_some_and(|at| at <= now);
-        if !same(&stored.digest, &digest)
+        if !same(&stored.digest, digest)
             || expired(stored.not_after)
             || expired(key.expires_at)
             || key.blocked_by.is_some()
@@ -96,7 +111,29 @@ impl Authenticator {
             }
             None => (None, BTreeMap::new(), BTreeMap::new()),
         };
-        Ok(Actor::with_key(key, user, organizations, teams, self.self_serve_teams))
+        let ends_at = stored.not_after;
+        Ok(Actor::with_key(key, ends_at, user, organizations, teams, self.self_serve_teams))
+    }
+}
+
+/// The credential of a request. A request may last: its body may come slowly, and a document may
+/// have many mutations; what its caller may do is looked up again before each of them.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    authenticator: Authenticator,
+    digest: Digest,
+}
+
+impl Credential {
+    /// How long a check holds within a request.
+    pub const HOLDS: Duration = Duration::from_millis(50);
+
+    /// Whom the credential stands for now.
+    ///
+    /// # Errors
+    /// Those of [`Authenticator::authenticate`].
+    pub async fn check(&self, count: &StatementCount) -> Result<Actor> {
+        self.authenticator.check(&self.digest, count).await
     }
 }
 

@@ -16,6 +16,7 @@ pub mod organization;
 pub mod period;
 mod reach;
 pub mod scope;
+pub mod settings;
 pub mod tag;
 pub mod team;
 pub mod user;

@@ -15,6 +15,7 @@ pub mod loader;
 pub mod node;
 pub mod organization;
 pub mod scalar;
+pub mod settings;
 pub mod tag;
 pub mod team;
 pub mod user;
@@ -31,6 +32,7 @@ pub struct Query(
     budget::BudgetQuery,
     end_user::EndUserQuery,
     node::NodeQuery,
+    settings::SettingsQuery,
     tag::TagQuery,
     team::TeamQuery,
     user::UserQuery,
@@ -44,6 +46,7 @@ pub struct Mutation(
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
     end_user::EndUserMutation,
+    settings::SettingsMutation,
     tag::TagMutation,
     team::TeamMutation,
     user::UserMutation,

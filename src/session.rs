@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::Event;
+use crate::authn::Credential;
 use crate::authz::{Actor, Permission};
 use crate::clock::fill_random;
 use crate::db::{Deployment, Reader, RequestInfo, StatementCount, Tx};
@@ -28,6 +29,7 @@ pub struct Session {
     reader: Reader,
     statements: StatementCount,
     deadline: Option<Instant>,
+    credential: Option<(Credential, Instant)>,
 }
 
 impl Session {
@@ -48,6 +50,7 @@ impl Session {
             reader,
             statements,
             deadline: None,
+            credential: None,
         }
     }
 
@@ -57,6 +60,14 @@ impl Session {
     pub fn until(mut self, deadline: Instant) -> Self {
         self.reader = self.reader.until(deadline);
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// The same, for a caller whose credential was checked at an instant and is checked again before
+    /// a write that begins later: whoever was blocked meanwhile writes nothing.
+    #[must_use]
+    pub fn with(mut self, credential: Credential, checked: Instant) -> Self {
+        self.credential = Some((credential, checked));
         self
     }
 
@@ -116,14 +127,14 @@ impl Session {
     /// # Errors
     /// When the database does not take it: a denial that cannot be recorded is not given.
     pub async fn record_denial(&self, permission: Permission, operation: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin(Arc::clone(&self.actor)).await?;
         tx.record(Event::denied(permission, operation));
         tx.commit().await
     }
 
     async fn attempt<I, T>(&self, input: I, work: Work<I, T>) -> Result<T> {
         let run = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin(self.rights().await?).await?;
             let outcome = work(&mut tx, input).await;
             Ok((tx, outcome))
         };
@@ -150,14 +161,18 @@ impl Session {
         }
     }
 
-    async fn begin(&self) -> Result<Tx> {
-        Tx::begin(
-            &self.deployment,
-            Arc::clone(&self.actor),
-            Arc::clone(&self.request),
-            self.statements.clone(),
-        )
-        .await
+    /// Who asks, with the rights of this moment.
+    async fn rights(&self) -> Result<Arc<Actor>> {
+        match &self.credential {
+            Some((credential, checked)) if checked.elapsed() > Credential::HOLDS => {
+                Ok(Arc::new(credential.check(&self.statements).await?))
+            }
+            _ => Ok(Arc::clone(&self.actor)),
+        }
+    }
+
+    async fn begin(&self, actor: Arc<Actor>) -> Result<Tx> {
+        Tx::begin(&self.deployment, actor, Arc::clone(&self.request), self.statements.clone()).await
     }
 }
 

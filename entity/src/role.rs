@@ -97,6 +97,22 @@ words! {
         EndUser = "END_USER",
         /// A tag.
         Tag = "TAG",
+        /// What new members of a team start with; nothing counts here.
+        TeamMemberDefault = "TEAM_MEMBER_DEFAULT",
+        /// What new teams start with; nothing counts here.
+        TeamDefault = "TEAM_DEFAULT",
+        /// What new users start with; nothing counts here.
+        UserDefault = "USER_DEFAULT",
+        /// What end users start with, and what holds for those that nobody made.
+        EndUserDefault = "END_USER_DEFAULT",
+    }
+
+    /// Who says that an e-mail address is a user's.
+    EmailConfirmation {
+        /// The organization that manages the user, for itself.
+        Organization = "ORGANIZATION",
+        /// The platform, for everybody.
+        Platform = "PLATFORM",
     }
 
     /// Where calls on behalf of an end user may be answered.
@@ -149,6 +165,8 @@ words! {
         EndUser = "END_USER",
         /// A tag.
         Tag = "TAG",
+        /// The settings of the platform.
+        Settings = "SETTINGS",
         /// The platform as a whole.
         Platform = "PLATFORM",
     }

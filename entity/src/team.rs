@@ -33,6 +33,9 @@ pub struct Model {
     /// Which models may be called, of those that the parents allow.
     #[sea_orm(column_type = "JsonBinary")]
     pub model_access: ModelAccess,
+    /// Which models new members may call.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub member_model_access: ModelAccess,
     /// Who blocked it; null when it is not blocked.
     pub blocked_by: Option<BlockLevel>,
     /// Whether any user may join as a plain member.

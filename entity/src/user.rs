@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
 use crate::id::{OrganizationId, UserId};
-use crate::role::{BlockLevel, PlatformRole};
+use crate::role::{BlockLevel, EmailConfirmation, PlatformRole};
 use crate::value::ModelAccess;
 
 /// One user.
@@ -21,12 +21,13 @@ pub struct Model {
     pub organization_id: Option<OrganizationId>,
     /// E-mail address as it was given; null when unknown.
     pub email: Option<String>,
-    /// The address in lower case; unique among confirmed ones.
+    /// The address in lower case; unique among those that the platform confirmed, and among those
+    /// that an organization did.
     #[serde(skip)]
     pub email_key: Option<String>,
-    /// Whether the address is known to be the user's: somebody else than the user gave it. Others
-    /// name a user by a confirmed address alone.
-    pub is_email_confirmed: bool,
+    /// Who says that the address is the user's; null for an address that nobody has confirmed.
+    /// Others name a user by a confirmed address alone.
+    pub email_confirmed_by: Option<EmailConfirmation>,
     /// Display name; null while the user is known by an address only.
     pub name: Option<String>,
     /// What searches look at: name and ids in lower case.

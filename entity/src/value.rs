@@ -100,6 +100,34 @@ impl Serialize for Usd {
     }
 }
 
+/// What people choose for the whole platform at run time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlatformSettings {
+    /// Whether anybody may join a new team, unless the team says otherwise.
+    pub teams_are_joinable: bool,
+    /// Whether people may make personal keys.
+    pub personal_keys_are_allowed: bool,
+    /// Whether team admins may make service keys.
+    pub team_admins_make_service_keys: bool,
+    /// The longest life of a key that somebody else than a platform admin makes; none for no end.
+    pub max_key_lifetime: Option<String>,
+    /// Grows by one with every change.
+    pub version: i32,
+}
+
+impl Default for PlatformSettings {
+    fn default() -> Self {
+        Self {
+            teams_are_joinable: false,
+            personal_keys_are_allowed: true,
+            team_admins_make_service_keys: true,
+            max_key_lifetime: None,
+            version: 1,
+        }
+    }
+}
+
 /// Which models a scope may call, of those that its parents allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

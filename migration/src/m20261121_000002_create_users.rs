@@ -3,8 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 use crate::columns::{
-    flag, id, index, json, references, stamps, string, string_null, unique, uuid_null, word,
-    word_null,
+    id, index, json, references, stamps, string, string_null, unique, uuid_null, word, word_null,
 };
 
 /// The step.
@@ -24,7 +23,7 @@ impl MigrationTrait for Migration {
                         .col(uuid_null("organization_id"))
                         .col(string_null("email"))
                         .col(string_null("email_key"))
-                        .col(flag("is_email_confirmed"))
+                        .col(word_null("email_confirmed_by"))
                         .col(string_null("name"))
                         .col(string("search_text"))
                         .col(word("platform_role"))
@@ -42,9 +41,14 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager.create_index(unique("users", &["external_id"])).await?;
-        let mut addresses = unique("users", &["email_key"]);
-        addresses.and_where(Expr::col("is_email_confirmed"));
-        manager.create_index(addresses).await?;
+        let confirmed_by = |word: &'static str| Expr::col("email_confirmed_by").eq(word);
+        let mut everybodys = unique("users", &["email_key"]);
+        everybodys.and_where(confirmed_by("PLATFORM"));
+        manager.create_index(everybodys).await?;
+        let mut organizations = unique("users", &["organization_id", "email_key"]);
+        organizations.and_where(confirmed_by("ORGANIZATION"));
+        manager.create_index(organizations).await?;
+        manager.create_index(index("users", &["email_key"])).await?;
         manager.create_index(index("users", &["organization_id"])).await?;
         manager.create_index(index("users", &["search_text", "id"])).await?;
         Ok(())

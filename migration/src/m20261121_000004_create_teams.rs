@@ -27,6 +27,7 @@ impl MigrationTrait for Migration {
                         .col(json("metadata"))
                         .col(json("tags"))
                         .col(json("model_access"))
+                        .col(json("member_model_access"))
                         .col(word_null("blocked_by"))
                         .col(flag("is_joinable"))
                         .col(json("member_permissions"))

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use entity::id::{ApiKeyId, OrganizationId, TeamId, UserId};
 use entity::role::{
     ActorKind, ApiKeyKind, BlockLevel, OrganizationRole, PlatformRole, TeamMemberPermission,
@@ -42,6 +44,7 @@ impl TeamGrant {
 pub struct Actor {
     kind: ActorKind,
     key: Option<api_key::Model>,
+    secret_ends_at: Option<DateTime<Utc>>,
     user: Option<user::Model>,
     organizations: BTreeMap<OrganizationId, OrganizationRole>,
     teams: BTreeMap<TeamId, TeamGrant>,
@@ -54,6 +57,7 @@ impl Actor {
         Self {
             kind: ActorKind::Bootstrap,
             key: None,
+            secret_ends_at: None,
             user: None,
             organizations: BTreeMap::new(),
             teams: BTreeMap::new(),
@@ -66,6 +70,7 @@ impl Actor {
     /// A key that belongs to a team acts within that team alone, whatever else its owner may do.
     pub(crate) fn with_key(
         key: api_key::Model,
+        secret_ends_at: Option<DateTime<Utc>>,
         user: Option<user::Model>,
         mut organizations: BTreeMap<OrganizationId, OrganizationRole>,
         mut teams: BTreeMap<TeamId, TeamGrant>,
@@ -81,7 +86,7 @@ impl Actor {
             organizations.clear();
             teams.retain(|id, _| *id == team);
         }
-        Self { kind, key: Some(key), user, organizations, teams, self_serve }
+        Self { kind, key: Some(key), secret_ends_at, user, organizations, teams, self_serve }
     }
 
     /// What kind of credential acts.
@@ -97,6 +102,17 @@ impl Actor {
     /// The id of that key.
     pub fn key_id(&self) -> Option<ApiKeyId> {
         self.key.as_ref().map(|key| key.id)
+    }
+
+    /// When the presented secret ends because the key was rotated; none for the current secret.
+    pub fn secret_ends_at(&self) -> Option<DateTime<Utc>> {
+        self.secret_ends_at
+    }
+
+    /// When the credential ends: with the key, or with the secret; none for one without an end.
+    pub fn ends_at(&self) -> Option<DateTime<Utc>> {
+        let key = self.key.as_ref().and_then(|key| key.expires_at);
+        key.into_iter().chain(self.secret_ends_at).min()
     }
 
     /// The person behind the key.

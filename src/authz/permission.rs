@@ -102,6 +102,10 @@ pub enum Permission {
     TagUpdate,
     /// Delete tags.
     TagDelete,
+    /// See the settings of the platform.
+    SettingsRead,
+    /// Change the settings of the platform.
+    SettingsUpdate,
     /// Read the audit trail.
     AuditRead,
 }
@@ -124,6 +128,7 @@ impl Permission {
                 | P::ApiKeyRead
                 | P::EndUserRead
                 | P::TagRead
+                | P::SettingsRead
                 | P::AuditRead
         )
     }

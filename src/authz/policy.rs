@@ -91,7 +91,9 @@ fn oneself(actor: &Actor) -> Role {
 
 /// Whether the platform lets the person make teams.
 fn serves_itself(actor: &Actor) -> bool {
-    actor.is_self_serve() && actor.user_id().is_some() && oneself(actor) == Role::Oneself
+    actor.is_self_serve()
+        && actor.platform_role() == Some(PlatformRole::User)
+        && oneself(actor) == Role::Oneself
 }
 
 fn from_organization_role(role: OrganizationRole) -> Role {

@@ -170,6 +170,8 @@ impl Permission {
             Self::TagCreate | Self::TagUpdate | Self::TagDelete => {
                 &[PlatformAdmin, OrganizationAdmin]
             }
+            Self::SettingsRead => &[PlatformAdmin, PlatformViewer],
+            Self::SettingsUpdate => &[PlatformAdmin],
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

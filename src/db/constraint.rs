@@ -40,6 +40,12 @@ const CONSTRAINTS: &[(&str, &str, &str, &str)] = &[
         "this e-mail address is taken by another user",
     ),
     (
+        "users.email_key",
+        "users_organization_id_email_key_key",
+        "email",
+        "this e-mail address is taken by another user",
+    ),
+    (
         "budgets.external_id",
         "budgets_organization_id_external_id_key",
         "externalId",

@@ -338,7 +338,8 @@ async fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
             ));
         }
     }
-    if own.expires_at.is_some() && row.expires_at.is_none_or(|at| Some(at) > own.expires_at) {
+    let ends = tx.actor().ends_at();
+    if ends.is_some() && row.expires_at.is_none_or(|at| Some(at) > ends) {
         return Err(Error::limit(
             "input.expiresAt",
             "the key that you use expires: the other key must not outlive it",
@@ -367,6 +368,24 @@ async fn limited_by<'tx>(tx: &'tx Tx, row: &api_key::Model) -> Result<Option<&'t
             _ => true,
         };
     Ok((!exempt).then_some(own))
+}
+
+/// A key with limits of its own does not give away the platform: what it gave would be without them.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] at the field that asks for a role.
+pub(crate) async fn may_exalt(tx: &Tx, field: &str) -> Result<()> {
+    let Some(own) = tx.actor().key() else { return Ok(()) };
+    let limited = tx.actor().ends_at().is_some()
+        || own.model_access != ModelAccess::default()
+        || own.allowed_routes.is_some()
+        || !own.tags.0.is_empty()
+        || !limit::held_by(tx, &[Scope::api_key(own.id)]).await?.is_empty();
+    if !limited {
+        return Ok(());
+    }
+    let message = "the key that you use is limited: give such a role with a key that is not";
+    Err(Error::limit(field, message))
 }
 
 /// A key with budgets of its own gives nothing to others that would count anew: whoever holds it

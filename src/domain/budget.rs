@@ -8,7 +8,7 @@ mod assign;
 mod in_force;
 
 pub(crate) use assign::replace_limits;
-pub use assign::{Entry, Wanted, assign, assign_all, check_entries};
+pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};
@@ -184,6 +184,7 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
                 reach::in_administered_organizations(actor, ("budget_assignments", "scope_id")),
             ),
         )
+        .add(scope(ScopeKind::TeamMemberDefault, ids("teams", visible_teams.clone())))
         .add(scope(ScopeKind::Team, ids("teams", visible_teams)))
         .add(scope(ScopeKind::TeamMembership, ids("team_memberships", own("team_memberships"))))
         .add(scope(ScopeKind::ApiKey, ids("api_keys", keys)))

@@ -10,14 +10,14 @@ pub use removal::{Deleted, delete};
 
 use entity::end_user;
 use entity::id::{EndUserId, Id, OrganizationId, TeamId};
-use entity::role::EndUserRegion;
+use entity::role::{EndUserRegion, ScopeKind};
 use sea_orm::sea_query::{Expr, ExprTrait, LockType};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
 };
 
 use super::field::{self, Faults, search_text};
-use super::scope::Place;
+use super::scope::{Place, Scope};
 use super::{Change, budget, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at};
@@ -39,8 +39,8 @@ pub struct Create {
     pub default_model: Option<String>,
     /// Where its calls may be answered.
     pub region: Option<EndUserRegion>,
-    /// Its budgets.
-    pub budgets: Vec<budget::Entry>,
+    /// Its budgets; none for what new ones start with.
+    pub budgets: Option<Vec<budget::Entry>>,
 }
 
 /// A change of an end user.
@@ -209,7 +209,13 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<end_user::Model> {
     }
     check(&mut faults, Some(&input.external_id), input.name.as_ref(), input.default_model.as_ref());
     faults.finish()?;
-    budget::check_entries(&input.budgets, "input")?;
+    let budgets = match input.budgets {
+        Some(entries) => {
+            budget::check_entries(&entries, "input")?;
+            entries
+        }
+        None => budget::defaults(tx, Scope::platform_default(ScopeKind::EndUserDefault)).await?,
+    };
     let row = end_user::Model {
         id: tx.id(),
         organization_id: organization,
@@ -230,8 +236,8 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<end_user::Model> {
     let place = Place::end_user(&row, team.as_ref());
     let subject = Subject::end_user(&row, place.organization);
     tx.record(Event::made(AuditAction::EndUserCreated, subject, &row));
-    if !input.budgets.is_empty() {
-        budget::assign(tx, &place, input.budgets, "input").await?;
+    if !budgets.is_empty() {
+        budget::assign(tx, &place, budgets, "input").await?;
     }
     Ok(row)
 }

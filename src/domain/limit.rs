@@ -203,7 +203,12 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
         ScopeKind::TeamMembership => access!(team_membership),
         ScopeKind::User => access!(user),
         ScopeKind::ApiKey => access!(api_key),
-        ScopeKind::EndUser | ScopeKind::Tag => None,
+        ScopeKind::EndUser
+        | ScopeKind::Tag
+        | ScopeKind::TeamMemberDefault
+        | ScopeKind::TeamDefault
+        | ScopeKind::UserDefault
+        | ScopeKind::EndUserDefault => None,
     })
 }
 
@@ -331,6 +336,7 @@ fn below(scopes: &[Scope]) -> Condition {
             (ScopeKind::Team, "teams", descendants.teams),
             (ScopeKind::TeamMembership, "team_memberships", descendants.memberships),
             (ScopeKind::ApiKey, "api_keys", descendants.keys),
+            (ScopeKind::TeamMemberDefault, "teams", descendants.member_defaults),
         ] {
             if let Some(rows) = rows {
                 let ids: SelectStatement =

@@ -1,18 +1,18 @@
 //! Memberships of users in teams: one row per member, every change one statement on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use entity::id::{Id, OrganizationId, TeamId, TeamMembershipId, UserId};
+use entity::id::{BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
 use entity::role::{ScopeKind, TeamRole};
 use entity::value::ModelAccess;
 use entity::{team, team_membership, user};
-use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SimpleExpr};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType, Query, SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::field::{self, Faults};
 use super::scope::{Place, Scope};
 use super::user::UserReference;
-use super::{Cascade, Change, budget, limit};
+use super::{Cascade, Change, budget, limit, model_access};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize, policy,
@@ -34,14 +34,14 @@ pub struct Add {
     pub role: TeamRole,
     /// Which models the member may call.
     pub model_access: Option<ModelAccess>,
-    /// The member's budgets.
-    pub budgets: Vec<budget::Entry>,
+    /// The member's budgets; none for what new members of the team start with.
+    pub budgets: Option<Vec<budget::Entry>>,
 }
 
 impl Add {
-    /// A member without limits of its own.
+    /// A member that starts as new members of the team do.
     pub fn new(user: Reference, role: TeamRole) -> Self {
-        Self { user: UserReference::Id(user), role, model_access: None, budgets: Vec::new() }
+        Self { user: UserReference::Id(user), role, model_access: None, budgets: None }
     }
 }
 
@@ -212,16 +212,14 @@ pub(crate) async fn of_user_in_team(
 }
 
 /// Whether a list of members to be added names the caller.
-pub(crate) fn lists(tx: &Tx, members: &[Add]) -> bool {
+pub(crate) fn lists(tx: &Tx, organization: Option<OrganizationId>, members: &[Add]) -> bool {
     let Some(own) = tx.actor().user() else { return true };
     members.iter().any(|member| match &member.user {
         UserReference::Id(reference) => {
             reference.id::<UserId>() == Some(own.id)
                 || (own.external_id.is_some() && reference.external() == own.external_id.as_deref())
         }
-        UserReference::Email(email) => {
-            own.is_email_confirmed && own.email_key.as_deref() == Some(&email.to_lowercase())
-        }
+        UserReference::Email(email) => super::user::is_at(own, &email.to_lowercase(), organization),
     })
 }
 
@@ -245,7 +243,7 @@ pub async fn add(tx: &mut Tx, team: Authorized<team::Model>, members: Vec<Add>) 
     if members.iter().any(|member| member.role == TeamRole::Admin) {
         also(tx, &team, Permission::TeamMemberRoleUpdate).await?;
     }
-    if members.iter().any(|member| !member.budgets.is_empty() || member.model_access.is_some()) {
+    if members.iter().any(|member| member.budgets.is_some() || member.model_access.is_some()) {
         also(tx, &team, Permission::TeamMemberLimitUpdate).await?;
     }
     let memberships = insert(tx, &team, members, "input.members").await?;
@@ -280,11 +278,8 @@ pub(crate) async fn find_users(
             faults.model_access(&format!("{field}.{index}.modelAccess"), access);
         }
     }
-    if members.iter().map(|member| member.budgets.len()).sum::<usize>() > budget::BUDGETS_PER_CALL {
-        let message = format!("give at most {} budgets in one call", budget::BUDGETS_PER_CALL);
-        faults.add(field, message);
-    }
     faults.finish()?;
+    refuse_many_budgets(members, 0, field)?;
     let references: Vec<_> = members.iter().map(|member| member.user.clone()).collect();
     let users = super::user::resolve_or_invite(tx, &references, organization, field).await?;
     refuse_repeats(&users, field)?;
@@ -300,6 +295,14 @@ pub(crate) async fn insert_users(
     field: &str,
 ) -> Result<Vec<team_membership::Model>> {
     refuse_members(tx, team.id, &users, field).await?;
+    let defaults = if members.iter().any(|member| member.budgets.is_none()) {
+        budget::defaults(tx, Scope::member_default(team.id)).await?
+    } else {
+        Vec::new()
+    };
+    refuse_many_budgets(&members, defaults.len(), field)?;
+    // The team may have been narrowed since its defaults were set.
+    let access = model_access::clamped(&team.member_model_access, &team.model_access);
 
     let (now, by) = (tx.now(), tx.by());
     let rows: Vec<_> = members
@@ -310,7 +313,7 @@ pub(crate) async fn insert_users(
             team_id: team.id,
             user_id: user.id,
             role: member.role,
-            model_access: member.model_access.clone().unwrap_or_default(),
+            model_access: member.model_access.clone().unwrap_or_else(|| access.clone()),
             version: 1,
             created_at: now,
             created_by: by.clone(),
@@ -326,8 +329,9 @@ pub(crate) async fn insert_users(
     let (mut limited, mut wanted) = (Vec::new(), Vec::new());
     for (index, (member, row)) in members.into_iter().zip(&rows).enumerate() {
         let path = format!("{field}.{index}");
-        if !member.budgets.is_empty() {
-            let (place, entries) = (Place::membership(team, row), member.budgets);
+        let entries = member.budgets.unwrap_or_else(|| defaults.clone());
+        if !entries.is_empty() {
+            let place = Place::membership(team, row);
             wanted.push(budget::Wanted { place, entries, field: path.clone() });
         }
         limited.push((Scope::membership(row.id), &row.model_access, path));
@@ -340,6 +344,16 @@ pub(crate) async fn insert_users(
         limit::check_many_above(tx, &place, &limited).await?;
     }
     Ok(rows)
+}
+
+/// Refuses more budgets than one call may make.
+fn refuse_many_budgets(members: &[Add], defaults: usize, field: &str) -> Result<()> {
+    let count = |member: &Add| member.budgets.as_ref().map_or(defaults, Vec::len);
+    if members.iter().map(count).sum::<usize>() <= budget::BUDGETS_PER_CALL {
+        return Ok(());
+    }
+    let message = format!("give at most {} budgets in one call", budget::BUDGETS_PER_CALL);
+    Err(Error::input(field, message))
 }
 
 fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
@@ -427,7 +441,20 @@ pub async fn authorize_member(
         },
         UserReference::Email(email) if email.contains('\0') => return Err(missing()),
         UserReference::Email(email) => {
-            select.filter(user_with(user::Column::EmailKey.eq(email.to_lowercase())))
+            let key = email.to_lowercase();
+            let own = tx
+                .actor()
+                .user()
+                .is_some_and(|own| super::user::is_at(own, &key, team.organization_id));
+            // Whoever may not read addresses learns nothing by naming one.
+            let place = Placement::team(team.organization_id, team.id);
+            if !own && !policy::allows(tx.actor(), Permission::UserContactRead, &place) {
+                return Err(missing());
+            }
+            let at = Condition::all()
+                .add(user::Column::EmailKey.eq(key))
+                .add(super::user::confirmed(team.organization_id));
+            select.filter(user_with(at))
         }
     };
     let row = select.one(tx.db()).await?.ok_or_else(missing)?;
@@ -437,9 +464,9 @@ pub async fn authorize_member(
     Ok((team, member))
 }
 
-fn user_with(condition: SimpleExpr) -> SimpleExpr {
+fn user_with(condition: impl IntoCondition) -> SimpleExpr {
     let users =
-        Query::select().column(("users", "id")).from("users").and_where(condition).to_owned();
+        Query::select().column(("users", "id")).from("users").cond_where(condition).to_owned();
     team_membership::Column::UserId.in_subquery(users)
 }
 
@@ -546,6 +573,9 @@ pub async fn remove(
     if member.role == TeamRole::Admin && !itself && !outranks_admins(member.roles()) {
         return Err(Error::Forbidden { permission: Permission::TeamMemberRoleUpdate });
     }
+    if itself && team.is_joinable && !outranks_admins(member.roles()) {
+        keep_limits(tx, team, &member).await?;
+    }
     let row = member.into_inner();
     field::expect_version(expected_version, row.version)?;
     if row.role == TeamRole::Admin {
@@ -557,6 +587,23 @@ pub async fn remove(
     let subject = Subject::membership(team, &row);
     tx.record(Event::gone(AuditAction::TeamMemberRemoved, subject, &row));
     Ok((row, count))
+}
+
+/// Whoever has limits of its own in a team that anybody may join does not shed them by leaving and
+/// joining again.
+async fn keep_limits(tx: &Tx, team: &team::Model, row: &team_membership::Model) -> Result<()> {
+    let ids = |held: Vec<limit::Held>| -> BTreeSet<BudgetId> {
+        held.into_iter().map(|held| held.budget.id).collect()
+    };
+    let own = ids(limit::held_by(tx, &[Scope::membership(row.id)]).await?);
+    let default = ids(limit::held_by(tx, &[Scope::member_default(team.id)]).await?);
+    let as_new = model_access::clamped(&team.member_model_access, &team.model_access);
+    if own.is_subset(&default)
+        && (row.model_access == as_new || row.model_access == ModelAccess::default())
+    {
+        return Ok(());
+    }
+    Err(Error::conflict("an admin has limited your membership: ask an admin to remove you"))
 }
 
 pub(crate) async fn remove_row(tx: &mut Tx, row: &team_membership::Model) -> Result<()> {

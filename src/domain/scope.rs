@@ -56,6 +56,16 @@ impl Scope {
         Self { kind: ScopeKind::EndUser, id: id.uuid() }
     }
 
+    /// What new members of a team start with.
+    pub fn member_default(team: TeamId) -> Self {
+        Self { kind: ScopeKind::TeamMemberDefault, id: team.uuid() }
+    }
+
+    /// What new things of a kind start with on the whole platform.
+    pub fn platform_default(kind: ScopeKind) -> Self {
+        Self { kind, id: Uuid::nil() }
+    }
+
     /// A tag.
     pub fn tag(id: TagId) -> Self {
         Self { kind: ScopeKind::Tag, id: id.uuid() }
@@ -72,6 +82,10 @@ impl std::fmt::Display for Scope {
             ScopeKind::ApiKey => ApiKeyId::from_uuid(self.id).fmt(f),
             ScopeKind::EndUser => EndUserId::from_uuid(self.id).fmt(f),
             ScopeKind::Tag => TagId::from_uuid(self.id).fmt(f),
+            ScopeKind::TeamMemberDefault => TeamId::from_uuid(self.id).fmt(f),
+            ScopeKind::TeamDefault | ScopeKind::UserDefault | ScopeKind::EndUserDefault => {
+                f.write_str("settings")
+            }
         }
     }
 }
@@ -141,6 +155,20 @@ impl Place {
         }
     }
 
+    /// What new members of a team start with: the team and its organization are above it.
+    pub fn member_default(team: &team::Model) -> Self {
+        let mut place = Self::team(team);
+        place.ancestors.push(place.scope);
+        place.scope = Scope::member_default(team.id);
+        place
+    }
+
+    /// What new things of a kind start with: nothing is above it.
+    pub fn platform_default(kind: ScopeKind) -> Self {
+        let scope = Scope::platform_default(kind);
+        Self { scope, organization: None, team: None, owner: None, ancestors: Vec::new() }
+    }
+
     /// A tag: nothing is above it.
     pub fn tag(tag: &tag::Model) -> Self {
         Self {
@@ -201,6 +229,8 @@ pub struct Descendants {
     pub memberships: Option<SimpleExpr>,
     /// Rows of `api_keys`.
     pub keys: Option<SimpleExpr>,
+    /// Rows of `teams` whose new members start below the scope.
+    pub member_defaults: Option<SimpleExpr>,
 }
 
 /// The conditions for what lies below scopes of one kind.
@@ -220,12 +250,14 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
                 teams: Some(column("teams", "organization_id").is_in(ids())),
                 memberships: Some(column("team_memberships", "team_id").in_subquery(teams())),
                 keys: Some(column("api_keys", "team_id").in_subquery(teams())),
+                member_defaults: Some(column("teams", "organization_id").is_in(ids())),
             }
         }
         ScopeKind::Team => Descendants {
             teams: None,
             memberships: Some(column("team_memberships", "team_id").is_in(ids())),
             keys: Some(column("api_keys", "team_id").is_in(ids())),
+            member_defaults: Some(column("teams", "id").is_in(ids())),
         },
         ScopeKind::TeamMembership => {
             let member = Query::select()
@@ -245,7 +277,13 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
             ),
             ..Descendants::default()
         },
-        ScopeKind::ApiKey | ScopeKind::EndUser | ScopeKind::Tag => Descendants::default(),
+        ScopeKind::ApiKey
+        | ScopeKind::EndUser
+        | ScopeKind::Tag
+        | ScopeKind::TeamMemberDefault
+        | ScopeKind::TeamDefault
+        | ScopeKind::UserDefault
+        | ScopeKind::EndUserDefault => Descendants::default(),
     }
 }
 

@@ -7,7 +7,7 @@ pub use models::{add_models, remove_models};
 pub use removal::{Deleted, delete};
 
 use entity::id::{OrganizationId, TeamId, UserId};
-use entity::role::{TeamMemberPermission, TeamRole};
+use entity::role::{ScopeKind, TeamMemberPermission, TeamRole};
 use entity::team;
 use entity::value::{MemberPermissions, ModelAccess, Words};
 use sea_orm::sea_query::{ExprTrait, LockType, Query};
@@ -17,7 +17,7 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
-use super::scope::Place;
+use super::scope::{Place, Scope};
 use super::{Cascade, Change, budget, limit, membership, model_alias as alias, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
@@ -43,12 +43,14 @@ pub struct Create {
     pub model_access: Option<ModelAccess>,
     /// Other names for models.
     pub model_aliases: Vec<(String, String)>,
-    /// Budgets.
-    pub budgets: Vec<budget::Entry>,
+    /// Budgets; none for what new teams start with.
+    pub budgets: Option<Vec<budget::Entry>>,
+    /// What new members start with.
+    pub member_defaults: MemberDefaults,
     /// Members, beside the caller.
     pub members: Vec<membership::Add>,
-    /// Whether anybody may join.
-    pub is_joinable: bool,
+    /// Whether anybody may join; none for what the platform's settings say.
+    pub is_joinable: Option<bool>,
     /// What plain members may do.
     pub member_permissions: Vec<TeamMemberPermission>,
     /// Settings for gateways.
@@ -72,6 +74,8 @@ pub struct Update {
     pub model_access: Change<ModelAccess>,
     /// The budgets that the team is to have, all of them.
     pub budgets: Change<Vec<budget::Entry>>,
+    /// What new members start with.
+    pub member_defaults: MemberDefaults,
     /// Whether anybody may join.
     pub is_joinable: Change<bool>,
     /// What plain members may do.
@@ -84,6 +88,21 @@ pub struct Update {
     pub cascade: Cascade,
     /// The version that the caller saw.
     pub expected_version: Option<i32>,
+}
+
+/// A change of what new members of a team start with.
+#[derive(Clone, Debug, Default)]
+pub struct MemberDefaults {
+    /// Their budgets, all of them.
+    pub budgets: Change<Vec<budget::Entry>>,
+    /// Which models they may call.
+    pub model_access: Change<ModelAccess>,
+}
+
+impl MemberDefaults {
+    fn is_given(&self) -> bool {
+        self.budgets.is_given() || self.model_access.is_given()
+    }
 }
 
 /// Which teams a list holds.
@@ -313,10 +332,20 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     faults.words("input.guardrails", &input.guardrails);
     let access = input.model_access.clone().unwrap_or_default();
     faults.model_access("input.modelAccess", &access);
+    if let Some(access) = input.member_defaults.model_access.value() {
+        faults.model_access("input.memberDefaults.modelAccess", access);
+    }
     alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.finish()?;
-    budget::check_entries(&input.budgets, "input")?;
-    let row = team::Model {
+    let settings = super::settings::current(tx).await?;
+    let budgets = match input.budgets {
+        Some(entries) => {
+            budget::check_entries(&entries, "input")?;
+            entries
+        }
+        None => budget::defaults(tx, Scope::platform_default(ScopeKind::TeamDefault)).await?,
+    };
+    let mut row = team::Model {
         id: tx.id(),
         organization_id: organization,
         search_text: search_text(&[Some(&input.name), input.external_id.as_deref()]),
@@ -325,8 +354,9 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
         metadata: input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         tags: distinct(input.tags),
         model_access: access,
+        member_model_access: ModelAccess::default(),
         blocked_by: None,
-        is_joinable: input.is_joinable,
+        is_joinable: input.is_joinable.unwrap_or(settings.teams_are_joinable),
         member_permissions: permissions(input.member_permissions),
         router_settings: input.router_settings,
         guardrails: distinct(input.guardrails),
@@ -336,24 +366,29 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
         updated_at: tx.now(),
         updated_by: tx.by(),
     };
+    let has_defaults = input.member_defaults.is_given();
+    input.member_defaults.model_access.apply_or_default(&mut row.member_model_access);
     tx.insert(&row).await?;
     tx.record(Event::made(AuditAction::TeamCreated, Subject::team(&row), &row));
     let mut members = input.members;
     if let Some(user) = tx.actor().user_id()
-        && !membership::lists(tx, &members)
+        && !membership::lists(tx, organization, &members)
     {
         members.push(membership::Add::new(Reference::to(user), TeamRole::Admin));
     }
     // Users, the creator among them, are locked before any budget.
     let users = membership::find_users(tx, organization, &members, "input.members").await?;
     if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
-        check_creator(tx, &row.model_access, &input.budgets).await?;
+        check_creator(tx, &row.model_access, &budgets).await?;
     }
     let place = Place::team(&row);
-    if !input.budgets.is_empty() {
-        budget::assign(tx, &place, input.budgets, "input").await?;
+    if !budgets.is_empty() {
+        budget::assign(tx, &place, budgets, "input").await?;
     }
     limit::check_above(tx, &place, &row.model_access, "input").await?;
+    if has_defaults {
+        set_member_defaults(tx, &row, input.member_defaults.budgets).await?;
+    }
     for (name, target) in input.model_aliases {
         alias::set(tx, &row, name, target).await?;
     }
@@ -373,7 +408,7 @@ fn is_admin(roles: &[crate::authz::Role]) -> bool {
 async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
     let Some(user) = tx.actor().user() else { return Ok(()) };
     super::api_key::check_pots(tx, entries).await?;
-    let own = limit::held_by(tx, &[super::scope::Scope::user(user.id)]).await?;
+    let own = limit::held_by(tx, &[Scope::user(user.id)]).await?;
     let accesses = [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
     if accesses.into_iter().flatten().any(|own| !super::model_access::is_within(access, own)) {
         return Err(Error::limit(
@@ -383,7 +418,9 @@ async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry])
     }
     let given = |entry: &budget::Entry| match entry {
         budget::Entry::Create(limits) => Some(limits.clone()),
-        budget::Entry::Attach { .. } | budget::Entry::Edit { .. } => None,
+        budget::Entry::Attach { .. } | budget::Entry::Edit { .. } | budget::Entry::Default(_) => {
+            None
+        }
     };
     let given: Vec<_> = entries.iter().filter_map(given).collect();
     for held in own {
@@ -435,6 +472,10 @@ pub async fn update(
     team: Authorized<team::Model>,
     input: Update,
 ) -> Result<team::Model> {
+    let defaults_change = input.member_defaults.is_given();
+    if defaults_change {
+        also(tx, &team, Permission::TeamMemberLimitUpdate).await?;
+    }
     let limits = input.budgets.is_given() || input.model_access.is_given();
     if limits || input.guardrails.is_given() || input.router_settings.is_given() {
         also(tx, &team, Permission::TeamLimitUpdate).await?;
@@ -478,6 +519,10 @@ pub async fn update(
         faults.model_access("input.modelAccess", access);
     }
     input.model_access.apply_or_default(&mut after.model_access);
+    if let Some(access) = input.member_defaults.model_access.value() {
+        faults.model_access("input.memberDefaults.modelAccess", access);
+    }
+    input.member_defaults.model_access.apply_or_default(&mut after.member_model_access);
     input.is_joinable.apply_or_default(&mut after.is_joinable);
     match input.member_permissions {
         Change::Keep => {}
@@ -489,7 +534,7 @@ pub async fn update(
 
     let place = Place::team(&after);
     let limits_change = input.budgets.is_given() || after.model_access != before.model_access;
-    if after != before || input.budgets.is_given() {
+    if after != before || input.budgets.is_given() || input.member_defaults.budgets.is_given() {
         stamp(tx, &mut after);
         tx.update(&after).await?;
         let subject = Subject::team(&after);
@@ -510,7 +555,26 @@ pub async fn update(
         limit::check_above(tx, &place, &after.model_access, "input").await?;
         limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
     }
+    if defaults_change {
+        set_member_defaults(tx, &after, input.member_defaults.budgets).await?;
+    }
     Ok(after)
+}
+
+/// Gives a team what its new members start with, within the limits of the team.
+async fn set_member_defaults(
+    tx: &mut Tx,
+    team: &team::Model,
+    budgets: Change<Vec<budget::Entry>>,
+) -> Result<()> {
+    const FIELD: &str = "input.memberDefaults";
+    let place = Place::member_default(team);
+    match budgets {
+        Change::Keep => {}
+        Change::Clear => budget::assign(tx, &place, Vec::new(), FIELD).await?,
+        Change::Set(entries) => budget::assign(tx, &place, entries, FIELD).await?,
+    }
+    limit::check_above(tx, &place, &team.member_model_access, FIELD).await
 }
 
 fn words(change: Change<Vec<String>>) -> Change<Words> {

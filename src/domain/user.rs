@@ -6,13 +6,13 @@
 mod invitation;
 mod removal;
 
-pub(crate) use invitation::resolve_or_invite;
+pub(crate) use invitation::{confirmed, is_at, resolve_or_invite};
 pub use removal::{Deleted, delete};
 
 use std::collections::BTreeMap;
 
 use entity::id::{OrganizationId, TeamId, UserId};
-use entity::role::PlatformRole;
+use entity::role::{EmailConfirmation, PlatformRole, ScopeKind};
 use entity::value::ModelAccess;
 use entity::{organization_membership, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
@@ -22,7 +22,7 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::field::{self, Faults, search_text};
-use super::scope::Place;
+use super::scope::{Place, Scope};
 use super::{Cascade, Change, budget, limit, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
@@ -55,8 +55,8 @@ pub struct Create {
     pub platform_role: Option<PlatformRole>,
     /// Which models its personal keys may call.
     pub model_access: Option<ModelAccess>,
-    /// Its budgets.
-    pub budgets: Vec<budget::Entry>,
+    /// Its budgets; none for what new ones start with.
+    pub budgets: Option<Vec<budget::Entry>>,
     /// Free data.
     pub metadata: Option<Value>,
 }
@@ -140,6 +140,10 @@ fn filtered(
     }
     if let Some(roles) = &filter.platform_roles {
         select = select.filter(user::Column::PlatformRole.is_in(roles.iter().copied()));
+        if !actor.sees_all() {
+            // Nobody is found by what the caller may not read.
+            select = select.filter(details_in_reach(actor));
+        }
     }
     if let Some(teams) = &filter.team_ids {
         let members = Query::select()
@@ -152,8 +156,19 @@ fn filtered(
     if let Some(blocked) = filter.is_blocked {
         let column = user::Column::BlockedBy;
         select = select.filter(if blocked { column.is_not_null() } else { column.is_null() });
+        if !actor.sees_all() {
+            select = select.filter(details_in_reach(actor));
+        }
     }
     select
+}
+
+/// Whether the caller may read the details of a user: its own, and those of users that its
+/// organizations manage.
+fn details_in_reach(actor: &Actor) -> Condition {
+    Condition::any()
+        .add(user::Column::Id.is_in(actor.user_id().filter(|_| actor.bound_to().is_none())))
+        .add(reach::in_administered_organizations(actor, ("users", "organization_id")))
 }
 
 /// Searching must not find what the caller may not read: names and external ids are searched by
@@ -269,20 +284,12 @@ impl Resource for user::Model {
         Ok(select.lock(LockType::Update).one(tx.db()).await?)
     }
 
-    /// An organization has power over the users that it manages and that are its own alone: not
-    /// over people who belong elsewhere too, nor over people who run or watch the platform. Adding
-    /// somebody to a team or to an organization gives no power over that person.
-    async fn placement(&self, tx: &Tx) -> Result<Placement> {
+    /// An organization has power over the users that it manages, wherever else they belong, unless
+    /// they run or watch the platform. Adding somebody to a team or to an organization gives no power
+    /// over that person, and takes none away.
+    async fn placement(&self, _: &Tx) -> Result<Placement> {
         let ordinary = self.platform_role.is_ordinary();
-        let organization = match self.organization_id {
-            Some(organization)
-                if ordinary && !belongs_elsewhere(tx, self.id, organization).await? =>
-            {
-                Some(organization)
-            }
-            _ => None,
-        };
-        Ok(Placement::person(self.id, organization))
+        Ok(Placement::person(self.id, self.organization_id.filter(|_| ordinary)))
     }
 }
 
@@ -305,7 +312,11 @@ pub(crate) async fn is_exalted(tx: &Tx, user: UserId) -> Result<bool> {
 
 /// Whether a user belongs to another organization, to a team of one, or to a team without one.
 #[expect(clippy::disallowed_methods, reason = "decides over power, and is not shown")]
-async fn belongs_elsewhere(tx: &Tx, user: UserId, organization: OrganizationId) -> Result<bool> {
+pub(super) async fn belongs_elsewhere(
+    tx: &Tx,
+    user: UserId,
+    organization: OrganizationId,
+) -> Result<bool> {
     let member = organization_membership::Entity::find()
         .filter(organization_membership::Column::UserId.eq(user))
         .filter(organization_membership::Column::OrganizationId.ne(organization));
@@ -331,12 +342,15 @@ async fn belongs_elsewhere(tx: &Tx, user: UserId, organization: OrganizationId) 
 pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
     let place = Placement::organization(organization);
-    authorize_at(tx, Permission::UserCreate, place.clone())?;
+    let proof = authorize_at(tx, Permission::UserCreate, place.clone())?;
     let role = input.platform_role.unwrap_or(PlatformRole::User);
     let exalted = !role.is_ordinary();
-    let limited = input.model_access.is_some() || !input.budgets.is_empty();
+    let limited = input.model_access.is_some() || input.budgets.is_some();
     if exalted || limited || input.external_id.is_some() {
         authorize_at(tx, Permission::UserLimitUpdate, place)?;
+    }
+    if exalted {
+        super::api_key::may_exalt(tx, "input.platformRole").await?;
     }
     let mut faults = Faults::default();
     if input.email.is_none() && input.name.is_none() && input.external_id.is_none() {
@@ -354,14 +368,20 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     );
     faults.model_access("input.modelAccess", &access);
     faults.finish()?;
-    budget::check_entries(&input.budgets, "input")?;
+    let budgets = match input.budgets {
+        Some(entries) => {
+            budget::check_entries(&entries, "input")?;
+            entries
+        }
+        None => budget::defaults(tx, Scope::platform_default(ScopeKind::UserDefault)).await?,
+    };
     let row = user::Model {
         id: tx.id(),
         search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
         external_id: input.external_id,
         organization_id: organization,
         email_key: input.email.as_deref().map(str::to_lowercase),
-        is_email_confirmed: input.email.is_some(),
+        email_confirmed_by: input.email.is_some().then(|| confirmation(proof.roles())),
         email: input.email,
         name: input.name,
         platform_role: role,
@@ -377,8 +397,8 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     tx.insert(&row).await?;
     tx.record(Event::made(AuditAction::UserCreated, Subject::user(&row), &row));
     join_organization(tx, std::slice::from_ref(&row)).await?;
-    if !input.budgets.is_empty() {
-        budget::assign(tx, &Place::user(&row), input.budgets, "input").await?;
+    if !budgets.is_empty() {
+        budget::assign(tx, &Place::user(&row), budgets, "input").await?;
     }
     Ok(row)
 }
@@ -435,7 +455,8 @@ fn check_fields(
 /// Changes a user. Role, limits and external id need the permission `USER_LIMIT_UPDATE`.
 ///
 /// An address that users give themselves is not confirmed: it is shown, and names nobody, so that
-/// an invitation of that address cannot be caught by whoever claims it first.
+/// an invitation of that address cannot be caught by whoever claims it first. What the admins of an
+/// organization say of an address holds within that organization.
 ///
 /// # Errors
 /// Faults in the input; [`Error::Conflict`] for a stale version, and for personal keys that would
@@ -450,10 +471,12 @@ pub async fn update(
     if new_role || limited || input.external_id.is_given() {
         also(tx, &user, Permission::UserLimitUpdate).await?;
     }
-    let confirms = user
-        .roles()
-        .iter()
-        .any(|role| matches!(role, Role::PlatformAdmin | Role::OrganizationAdmin));
+    if new_role && input.platform_role.is_some_and(|role| !role.is_ordinary()) {
+        super::api_key::may_exalt(tx, "input.platformRole").await?;
+    }
+    let itself = tx.actor().user_id() == Some(user.id);
+    let is_platform = user.roles().contains(&Role::PlatformAdmin);
+    let confirms = (is_platform || !itself).then(|| confirmation(user.roles()));
     let before = user.into_inner();
     field::expect_version(input.expected_version, before.version)?;
     let mut after = before.clone();
@@ -487,8 +510,8 @@ pub async fn update(
     faults.finish()?;
     input.model_access.apply_or_default(&mut after.model_access);
     after.email_key = after.email.as_deref().map(str::to_lowercase);
-    if after.email_key != before.email_key || (gives_address && confirms) {
-        after.is_email_confirmed = confirms && after.email.is_some();
+    if after.email_key != before.email_key || (gives_address && confirms.is_some()) {
+        after.email_confirmed_by = confirms.filter(|_| after.email.is_some());
     }
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
     after.platform_role = input.platform_role.unwrap_or(before.platform_role);
@@ -513,6 +536,15 @@ pub async fn update(
         limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
     }
     Ok(after)
+}
+
+/// For whom an address is confirmed that somebody with these roles gives another.
+fn confirmation(roles: &[Role]) -> EmailConfirmation {
+    if roles.contains(&Role::PlatformAdmin) {
+        EmailConfirmation::Platform
+    } else {
+        EmailConfirmation::Organization
+    }
 }
 
 fn stamp(tx: &Tx, row: &mut user::Model) {

@@ -50,7 +50,7 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
         Kind::ApiKey => ApiKeyId::from_uuid(id).to_string(),
         Kind::EndUser => EndUserId::from_uuid(id).to_string(),
         Kind::Tag => TagId::from_uuid(id).to_string(),
-        Kind::Platform => return None,
+        Kind::Settings | Kind::Platform => return None,
     })
 }
 

@@ -94,6 +94,24 @@ pub enum ScopeKind {
     EndUser,
     /// A tag.
     Tag,
+    /// What new members of a team start with; nothing counts here.
+    TeamMemberDefault,
+    /// What new teams start with; nothing counts here.
+    TeamDefault,
+    /// What new users start with; nothing counts here.
+    UserDefault,
+    /// What end users start with, and what holds for those that nobody made.
+    EndUserDefault,
+}
+
+/// Who says that an e-mail address is a user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::EmailConfirmation")]
+pub enum EmailConfirmation {
+    /// The organization that manages the user, for itself: its teams find the user by the address.
+    Organization,
+    /// The platform: everybody finds the user by the address.
+    Platform,
 }
 
 /// Where calls on behalf of an end user may be answered.
@@ -144,6 +162,8 @@ pub enum EntityKind {
     EndUser,
     /// A tag.
     Tag,
+    /// The settings of the platform.
+    Settings,
     /// The platform as a whole.
     Platform,
 }

@@ -247,6 +247,10 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
         &["BUDGET_DELETED", "BUDGET_UNASSIGNED", "END_USER_DELETED"],
     )
     .await;
+    let settings = json!({ "teamsAreJoinable": true });
+    let events = &["SETTINGS_UPDATED"];
+    step("settingsUpdate", "settings { version }", settings.clone(), events).await;
+    step("settingsUpdate", "settings { version }", settings, &[]).await;
     let tag = json!({ "name": "batch", "budgets": [{ "attach": { "budgetId": tier } }] });
     let tag = step("tagCreate", "tag { id }", tag, &["BUDGET_ASSIGNED", "TAG_CREATED"]).await;
     let tag = text(&tag, "/tag/id");
@@ -289,6 +293,7 @@ async fn no_query_records_an_event() {
             "{ apiKeys { nodes { id hint } } }",
             "{ budgets { nodes { id } } }",
             "{ joinableTeams { nodes { id } } }",
+            "{ settings { version teamDefaults { budgets { id } } } }",
             "{ endUsers { nodes { id budgets { id } } } tags { nodes { id budgets { id } } } }",
             "{ auditEvents { nodes { id before after } } }",
             "{ node(id: \"team_00000000000000000000000000000000\") { id } }",

@@ -399,9 +399,9 @@ async fn addresses_are_invited_in_one_order() {
         let holder = hold(&holding, "SET LOCAL lock_timeout = '200ms'").await;
         let invite = |email: &str| {
             format!(
-                "INSERT INTO users (id, email, email_key, is_email_confirmed, search_text, platform_role, \
+                "INSERT INTO users (id, email, email_key, email_confirmed_by, search_text, platform_role, \
                  model_access, metadata, version, created_at, created_by, updated_at, updated_by) \
-                 SELECT gen_random_uuid(), '{email}', '{email}', TRUE, '', platform_role, model_access, \
+                 SELECT gen_random_uuid(), '{email}', '{email}', 'PLATFORM', '', platform_role, model_access, \
                  metadata, 1, created_at, created_by, updated_at, updated_by FROM users LIMIT 1"
             )
         };

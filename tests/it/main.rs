@@ -25,6 +25,7 @@ mod migrations;
 mod reach;
 mod reference;
 mod schema;
+mod settings;
 mod start;
 mod statements;
 mod steps;

@@ -175,7 +175,7 @@ async fn an_address_finds_one_user_or_makes_one() {
         let admin = app.admin();
         let other = create(
             &admin,
-            json!({ "name": "T",
+            json!({ "name": "T", "organizationId": world.a,
             "members": [{ "user": { "email": "nEW@example.com" } }] }),
         )
         .await;

@@ -27,6 +27,7 @@ async fn found_teams(app: &TestApp, user: &str, organization: &str) {
             metadata: json!({}),
             tags: Words::default(),
             model_access: ModelAccess::default(),
+            member_model_access: ModelAccess::default(),
             blocked_by: None,
             is_joinable: false,
             member_permissions: MemberPermissions::default(),

@@ -86,7 +86,10 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
     let scopes = "SELECT id FROM users UNION SELECT id FROM teams UNION SELECT id FROM api_keys \
                   UNION SELECT id FROM team_memberships UNION SELECT id FROM organizations \
                   UNION SELECT id FROM end_users UNION SELECT id FROM tags";
-    let lost = format!("budget_assignments WHERE scope_id NOT IN ({scopes})");
+    let lost = format!(
+        "budget_assignments WHERE scope_id NOT IN ({scopes}) \
+         AND scope_kind NOT IN ('TEAM_DEFAULT', 'USER_DEFAULT', 'END_USER_DEFAULT')"
+    );
     assert_eq!(rows(app, &lost).await, 0, "{lost}");
     let lost = "budgets WHERE owner_id IS NOT NULL \
                 AND id NOT IN (SELECT budget_id FROM budget_assignments)";

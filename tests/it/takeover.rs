@@ -2,10 +2,13 @@
 //! address or a key.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tollkeep::authn::Credential;
 
 use crate::harness::client::text;
 use crate::harness::world::{World, api_key, user, user_of};
-use crate::harness::{Client, TestApp, on_each_database};
+use crate::harness::{Client, TestApp, on_each_database, on_each_database_with};
 use crate::steps::{change, done, is_known, read, rows};
 
 async fn add_address(who: &Client, team: &str, address: &str) -> Value {
@@ -71,7 +74,7 @@ async fn a_team_admin_gets_no_person_by_a_key_in_the_team() {
 }
 
 /// SECURITY 3, "user update": an organization's admin has power over the users that the
-/// organization manages, and gets none over a stranger by adding it to a team.
+/// organization manages, wherever else they belong, and gets none over a stranger by adding it.
 #[tokio::test]
 async fn an_organization_admin_gets_no_person_by_adding_it() {
     on_each_database(async |app| {
@@ -88,21 +91,27 @@ async fn an_organization_admin_gets_no_person_by_adding_it() {
         ] {
             change(own, field, input, selection).await.refused("FORBIDDEN", "-");
         }
-        // Whom the organization invited, it manages, until that person belongs elsewhere too.
+        // Whom the organization invited, it manages.
         let invited = add_address(own, &world.a1, "invited@example.com").await;
         assert_eq!(invited["platformRole"], "USER");
         let query = format!(
-            "{{ user(id: {}) {{ isPending isEmailConfirmed organization {{ id }} }} }}",
+            "{{ user(id: {}) {{ isPending emailConfirmedBy organization {{ id }} }} }}",
             invited["id"]
         );
         let shown = json!({
-            "isPending": true, "isEmailConfirmed": true, "organization": { "id": world.a },
+            "isPending": true, "emailConfirmedBy": "ORGANIZATION", "organization": { "id": world.a },
         });
         assert_eq!(read(own, &query).await, shown);
-        let rename = json!({ "id": invited["id"], "name": "Ivy" });
-        done(own, "userUpdate", rename.clone(), "user { id }").await;
-        add_address(world.person("other_team_admin"), &world.b1, "invited@example.com").await;
-        change(own, "userUpdate", rename, "user { id }").await.refused("FORBIDDEN", "-");
+        // Nobody else takes that away by adding the person elsewhere.
+        let members = json!([{ "user": { "id": invited["id"] } }]);
+        let input = json!({ "teamId": world.b1, "members": members });
+        done(&app.admin(), "teamMemberAdd", input, "team { id }").await;
+        let id = &invited["id"];
+        done(own, "userUpdate", json!({ "id": id, "name": "Ivy" }), "user { id }").await;
+        done(own, "userBlock", json!({ "id": id }), "user { id }").await;
+        let delete = json!({ "ids": [id] });
+        change(own, "userDelete", delete.clone(), "deletedIds").await.refused("CONFLICT", "-");
+        done(&app.admin(), "userDelete", delete, "deletedIds").await;
         let mine = "{ auditEvents(filter: { actions: [USER_CREATED] }) { nodes { subjectId } } }";
         let events = read(own, mine).await["nodes"].as_array().unwrap().clone();
         assert!(events.contains(&json!({ "subjectId": invited["id"] })), "{events:?}");
@@ -111,41 +120,214 @@ async fn an_organization_admin_gets_no_person_by_adding_it() {
     .await;
 }
 
-/// C-T, M-ADD: an address that a user gave itself names nobody, so that invitations of the address
-/// reach whoever an admin says has it.
+/// C-T, M-ADD: an address that a user gave itself names nobody, and one that an organization gave
+/// names its people within that organization alone.
 #[tokio::test]
 async fn an_address_that_one_gives_oneself_catches_no_invitation() {
     on_each_database(async |app| {
         let world = World::new(app).await;
         let (me, root) = (world.person("member"), world.person("platform_admin"));
         let id = &world.users["member"];
-        let shown = "user { email isEmailConfirmed }";
-        let set = async |who: &Client, address: &str| {
+        let shown = "user { email emailConfirmedBy }";
+        let set = async |who: &Client, id: &str, address: &str| {
             let input = json!({ "id": id, "email": address });
             done(who, "userUpdate", input, shown).await["user"].clone()
         };
-        let user = set(me, "MEMBER@example.com").await;
-        assert_eq!(user, json!({ "email": "MEMBER@example.com", "isEmailConfirmed": true }));
-        let user = set(me, "boss@example.com").await;
-        assert_eq!(user, json!({ "email": "boss@example.com", "isEmailConfirmed": false }));
-        let invited =
-            add_address(world.person("other_team_admin"), &world.b1, "Boss@example.com").await;
+        let user = set(me, id, "MEMBER@example.com").await;
+        assert_eq!(user, json!({ "email": "MEMBER@example.com", "emailConfirmedBy": "PLATFORM" }));
+        let user = set(me, id, "boss@example.com").await;
+        assert_eq!(user, json!({ "email": "boss@example.com", "emailConfirmedBy": null }));
+        let chief_of_b = world.person("other_team_admin");
+        let invited = add_address(chief_of_b, &world.b1, "Boss@example.com").await;
         assert_ne!(invited["id"], *id);
-        let input = json!({ "id": id, "email": "boss@example.com" });
+        let again = json!({ "teamId": world.b1,
+            "members": [{ "user": { "email": "boss@EXAMPLE.com" } }] });
+        let answer = change(chief_of_b, "teamMemberAdd", again, "team { id }").await;
+        answer.refused("ALREADY_EXISTS", "input.members.0.user");
+        // Nor does it name the member to those who change memberships, whoever the true one is.
+        let own = world.person("organization_admin");
+        let promote = json!({ "teamId": world.a1, "user": { "email": "boss@example.com" },
+            "role": "ADMIN" });
+        let answer = change(own, "teamMemberUpdate", promote, "membership { id }").await;
+        answer.refused("NOT_FOUND", "input.user");
+        // An organization's admin says whose an address is for that organization, and not of itself.
+        let user = set(own, id, "cfo@b.example").await;
+        assert_eq!(user["emailConfirmedBy"], "ORGANIZATION");
+        let found = add_address(own, &world.a2, "CFO@b.example").await;
+        assert_eq!(found["id"], *id);
+        let found = add_address(chief_of_b, &world.b1, "cfo@b.example").await;
+        assert_ne!(found["id"], *id);
+        let itself = &world.users["organization_admin"];
+        assert_eq!(set(own, itself, "ceo@b.example").await["emailConfirmedBy"], Value::Null);
+        // The platform says it for everybody.
+        let user = set(root, id, "other@example.com").await;
+        assert_eq!(user, json!({ "email": "other@example.com", "emailConfirmedBy": "PLATFORM" }));
+        let found = add_address(chief_of_b, &world.b1, "other@example.com").await;
+        assert_eq!(found["id"], *id);
+        let input = json!({ "id": itself, "email": "other@example.com" });
         let answer = change(root, "userUpdate", input, shown).await;
         answer.refused("ALREADY_EXISTS", "input.email");
-        let user = set(root, "other@example.com").await;
-        assert_eq!(user, json!({ "email": "other@example.com", "isEmailConfirmed": true }));
-        let found = add_address(world.person("other_team_admin"), &world.b1, "other@example.com");
-        assert_eq!(found.await["id"], *id);
         // Two users may claim one address; neither has it.
-        set(me, "claimed@example.com").await;
-        let input = json!({ "id": world.users["outsider"], "email": "claimed@example.com" });
-        let other = done(world.person("outsider"), "userUpdate", input, shown).await;
-        assert_eq!(other["user"]["isEmailConfirmed"], false);
+        set(me, id, "claimed@example.com").await;
+        let outsider = world.person("outsider");
+        let other = set(outsider, &world.users["outsider"], "claimed@example.com").await;
+        assert_eq!(other["emailConfirmedBy"], Value::Null);
         let search = "{ users(filter: { search: \"claimed@\" }) { totalCount } }";
         assert_eq!(read(root, search).await["totalCount"], 2);
         assert_eq!(read(me, search).await["totalCount"], 0);
+    })
+    .await;
+}
+
+/// SECURITY case 18: outside of organizations only the platform invites addresses that nobody has,
+/// and nobody is found by what the caller may not read of them.
+#[tokio::test]
+async fn nobody_is_found_by_a_hidden_address_or_role() {
+    let settings = [("TOLLKEEP__TEAMS__SELF_SERVE", "true")];
+    on_each_database_with(&settings, async |app| {
+        let world = World::new(app).await;
+        let me = world.person("outsider");
+        let team = done(me, "teamCreate", json!({ "name": "Mine" }), "team { id }").await;
+        let input = json!({ "teamId": team["team"]["id"],
+            "members": [{ "user": { "email": "newhire@b.example" } }] });
+        let answer = change(me, "teamMemberAdd", input, "team { id }").await;
+        answer.refused("NOT_FOUND", "input.members.0.user.email");
+        assert_eq!(rows(app, "users WHERE email_key = 'newhire@b.example'").await, 0);
+
+        let guess = |address: &str| json!({ "teamId": world.a1, "user": { "email": address } });
+        let mut answers = Vec::new();
+        for address in ["viewer@example.com", "nobody@example.com"] {
+            let answer =
+                change(world.person("member"), "teamMemberRemove", guess(address), "deletedId");
+            answers.push((answer.await.code(), address));
+        }
+        assert_eq!(answers[0].0, "NOT_FOUND");
+        assert_eq!(answers[1].0, "NOT_FOUND");
+        let query = "{ users(filter: { platformRoles: [USER_VIEWER] }) { totalCount } }";
+        for (name, count) in [("member", 0), ("organization_admin", 1), ("platform_viewer", 1)] {
+            assert_eq!(read(world.person(name), query).await["totalCount"], count, "{name}");
+        }
+        // A platform viewer watches, and makes nothing, teams of its own included.
+        let watcher = world.person("platform_viewer");
+        change(watcher, "teamCreate", json!({ "name": "T" }), "team { id }")
+            .await
+            .refused("FORBIDDEN", "-");
+    })
+    .await;
+}
+
+/// SECURITY cases 7, 9: a limited key of a platform admin gives nobody a platform role.
+#[tokio::test]
+async fn a_limited_key_gives_the_platform_to_nobody() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let root = &world.users["platform_admin"];
+        for limit in [
+            json!({ "expiresIn": "1h" }),
+            json!({ "tags": ["ci"] }),
+            json!({ "allowedRoutes": ["management"] }),
+            json!({ "budgets": [{ "create": { "maxSpend": "1" } }] }),
+            json!({ "modelAccess": { "mode": "NONE" } }),
+        ] {
+            let mut input = json!({ "userId": root });
+            input.as_object_mut().unwrap().extend(limit.as_object().unwrap().clone());
+            let (_, secret) = api_key(&app.admin(), input).await;
+            let limited = app.with_key(Some(&secret));
+            let input = json!({ "id": world.users["member"], "platformRole": "ADMIN" });
+            let answer = change(&limited, "userUpdate", input, "user { id }").await;
+            answer.refused("LIMIT_EXCEEDED", "input.platformRole");
+            let input = json!({ "name": "Second", "platformRole": "VIEWER" });
+            let answer = change(&limited, "userCreate", input, "user { id }").await;
+            answer.refused("LIMIT_EXCEEDED", "input.platformRole");
+            done(&limited, "userCreate", json!({ "name": "Third" }), "user { id }").await;
+        }
+    })
+    .await;
+}
+
+/// SECURITY 5, rotation: a secret that was rotated out lives for its grace, and gives nothing that
+/// lives longer.
+#[tokio::test]
+async fn a_secret_in_its_grace_gives_nothing_that_outlives_it() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let (id, old) = api_key(&app.admin(), json!({ "userId": world.users["member"] })).await;
+        let old = app.with_key(Some(&old));
+        let input = json!({ "id": id, "gracePeriod": "1h" });
+        let new = done(&old, "apiKeyRotate", input, "secret").await;
+        let new = app.with_key(Some(&text(&new, "/secret")));
+        let answer = change(&old, "apiKeyRotate", json!({ "id": id }), "secret").await;
+        answer.refused("CONFLICT", "-");
+        let answer = change(&old, "apiKeyCreate", json!({}), "secret").await;
+        answer.refused("LIMIT_EXCEEDED", "input.expiresAt");
+        done(&old, "apiKeyCreate", json!({ "expiresIn": "30m" }), "secret").await;
+        assert!(is_known(&new).await);
+        done(&new, "apiKeyCreate", json!({}), "secret").await;
+    })
+    .await;
+}
+
+/// C-T14: limits that an admin set on a member of a joinable team are not shed by leaving it.
+#[tokio::test]
+async fn nobody_sheds_limits_by_leaving_and_joining_again() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let (chief, me) = (world.person("team_admin"), world.person("member"));
+        let input = json!({ "id": world.a1, "isJoinable": true,
+            "memberDefaults": { "budgets": [{ "create": { "maxSpend": "9" } }] } });
+        done(chief, "teamUpdate", input, "team { id }").await;
+        let user = json!({ "id": world.users["member"] });
+        let leave = json!({ "teamId": world.a1, "user": user });
+        done(me, "teamMemberRemove", leave.clone(), "deletedId").await;
+        done(me, "teamJoin", json!({ "teamId": world.a1 }), "membership { id }").await;
+        done(me, "teamMemberRemove", leave.clone(), "deletedId").await;
+        done(me, "teamJoin", json!({ "teamId": world.a1 }), "membership { id }").await;
+        for limits in [
+            json!({ "budgets": [{ "create": { "maxSpend": "1" } }] }),
+            json!({ "budgets": [], "modelAccess": { "mode": "LIST", "models": ["cheap"] } }),
+        ] {
+            let mut input = json!({ "teamId": world.a1, "user": user });
+            input.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+            done(chief, "teamMemberUpdate", input, "membership { id }").await;
+            let answer = change(me, "teamMemberRemove", leave.clone(), "deletedId").await;
+            answer.refused("CONFLICT", "-");
+        }
+        done(chief, "teamMemberRemove", leave, "deletedId").await;
+    })
+    .await;
+}
+
+/// SECURITY cases 22, 23: whoever is blocked while its request comes in slowly changes nothing.
+#[tokio::test]
+async fn rights_are_those_of_the_moment_of_the_write() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let input = json!({ "userId": world.users["team_admin"] });
+        let (_, secret) = api_key(&app.admin(), input).await;
+        let query =
+            "mutation($t: ID!) { apiKeyCreate(input: { kind: SERVICE, teamId: $t }) { secret } }";
+        let body = json!({ "query": query, "variables": { "t": world.a1 } }).to_string();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {secret}\r\n\
+             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body.as_bytes()[..10]).await.unwrap();
+        let began = std::time::Instant::now();
+        let keys = rows(app, "api_keys").await;
+        let it = json!({ "id": world.users["team_admin"] });
+        done(&app.admin(), "userBlock", it, "user { id }").await;
+        // A check holds for a moment: let it pass, however fast this machine is.
+        while began.elapsed() < Credential::HOLDS * 3 {
+            read(&app.admin(), "{ viewer { kind } }").await;
+        }
+        stream.write_all(&body.as_bytes()[10..]).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert_eq!(rows(app, "api_keys").await, keys);
     })
     .await;
 }

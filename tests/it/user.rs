@@ -484,10 +484,10 @@ async fn deleting_several_users_is_all_or_nothing() {
     .await;
 }
 
-/// SECURITY 3, footnote 1: people who also belong elsewhere, and people of the platform, are above
-/// an organization's admin.
+/// SECURITY 3, footnote 1: an organization's admin looks after the users that the organization
+/// manages, wherever else they belong; people of the platform and of others are above it.
 #[tokio::test]
-async fn an_organization_admin_has_no_power_over_people_who_belong_elsewhere_too() {
+async fn an_organization_admin_looks_after_the_users_of_the_organization_alone() {
     on_each_database(async |app| {
         let world = World::new(app).await;
         let admin = app.admin();
@@ -498,12 +498,8 @@ async fn an_organization_admin_has_no_power_over_people_who_belong_elsewhere_too
             done(&admin, "teamMemberAdd", input, "team { id }").await;
         };
         join(&world.b1, "member").await;
-        join(&world.a1, "platform_viewer").await;
-        join(&world.a1, "platform_admin").await;
-        let input =
-            json!({ "name": "Nobody's", "members": [{ "user": { "id": world.users["viewer"] } }] });
-        done(&admin, "teamCreate", input, "team { id }").await;
-        for name in ["member", "platform_viewer", "platform_admin", "viewer"] {
+        for name in ["platform_viewer", "platform_admin", "outsider"] {
+            join(&world.a1, name).await;
             let id = &world.users[name];
             for (field, input, payload) in [
                 ("userUpdate", json!({ "id": id, "name": "Taken over" }), "user { id }"),
@@ -516,8 +512,16 @@ async fn an_organization_admin_has_no_power_over_people_who_belong_elsewhere_too
                 assert_eq!(answer.code(), "FORBIDDEN", "{field} {name}");
             }
         }
-        let input = json!({ "id": world.users["team_admin"], "name": "Renamed" });
-        done(own, "userUpdate", input, "user { id }").await;
+        let promoted = json!({ "id": world.users["viewer"], "platformRole": "VIEWER" });
+        done(&admin, "userUpdate", promoted, "user { id }").await;
+        let input = json!({ "id": world.users["viewer"], "name": "Taken over" });
+        change(own, "userUpdate", input, "user { id }").await.refused("FORBIDDEN", "-");
+        for name in ["team_admin", "member"] {
+            let input = json!({ "id": world.users[name], "name": "Renamed" });
+            done(own, "userUpdate", input, "user { id }").await;
+        }
+        let input = json!({ "ids": [world.users["member"]] });
+        change(own, "userDelete", input, "deletedIds").await.refused("CONFLICT", "-");
     })
     .await;
 }

@@ -13,7 +13,7 @@ use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
 use crate::domain::scope::Place;
-use crate::domain::{budget, limit, membership, period};
+use crate::domain::{budget, limit, membership, period, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -64,9 +64,12 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
     if input.secret.is_some() {
         authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
     }
+    let settings = settings::current(tx).await?;
+    settings::check_key(tx, &settings, &input)?;
     let mut faults = Faults::default();
     let now = tx.now();
     let expires_at = expiry(&mut faults, now, &input);
+    let expires_at = settings::bound_expiry(tx, &settings, &mut faults, expires_at);
     let access = input.model_access.unwrap_or_default();
     if let Some(external_id) = &input.external_id {
         faults.external_id("input.externalId", external_id);

@@ -42,6 +42,11 @@ pub async fn rotate(
 ) -> Result<WithSecret> {
     let before = key.into_inner();
     field::expect_version(expected_version, before.version)?;
+    if tx.actor().key_id() == Some(before.id) && tx.actor().secret_ends_at().is_some() {
+        return Err(Error::conflict(
+            "the secret that you use was rotated out: rotate with the current one",
+        ));
+    }
     if tx.actor().key_id() != Some(before.id) {
         let checked = match check_own_key(tx, &before).await {
             Ok(()) => check_pots_of(tx, &before).await,

@@ -32,6 +32,8 @@ pub enum Entry {
         /// How it counts; none for what it was, or `EACH`.
         counting: Option<Counting>,
     },
+    /// A budget that new things of the kind start with, whether or not the caller may see it.
+    Default(Box<budget::Model>),
     /// A budget that the scope has, changed for this scope alone.
     Edit {
         /// Which.
@@ -127,6 +129,10 @@ async fn assign_one(
                     }
                 }
             }
+            Entry::Default(budget) => {
+                listed(&mut kept, budget.id, &path)?;
+                attach(tx, place, &budget, Counting::Each, made);
+            }
             Entry::Edit { budget, change } => {
                 let wanted = |held: &&Held| {
                     budget.id::<BudgetId>() == Some(held.budget.id)
@@ -162,6 +168,16 @@ fn listed(kept: &mut Vec<BudgetId>, id: BudgetId, path: &str) -> Result<()> {
     }
     kept.push(id);
     Ok(())
+}
+
+/// What a new thing starts with when the input leaves its budgets out: those of a scope of
+/// defaults, each with counters of its own.
+///
+/// # Errors
+/// What the database answers.
+pub async fn defaults(tx: &Tx, scope: Scope) -> Result<Vec<Entry>> {
+    let held = limit::held_by(tx, &[scope]).await?;
+    Ok(held.into_iter().map(|held| Entry::Default(Box::new(held.budget))).collect())
 }
 
 /// Checks the entries of a list of budgets as far as that needs no database.

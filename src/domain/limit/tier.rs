@@ -79,10 +79,17 @@ async fn users_of(tx: &Tx, budget: BudgetId) -> Result<Vec<Scope>> {
 
 /// All scopes above scopes.
 async fn above(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Scope>> {
-    // Nothing is above these kinds.
-    let tops = [ScopeKind::Organization, ScopeKind::User, ScopeKind::EndUser, ScopeKind::Tag];
-    let scopes: Vec<_> =
-        scopes.iter().filter(|scope| !tops.contains(&scope.kind)).copied().collect();
+    // Nothing is above the other kinds.
+    let is_below = |scope: &&Scope| {
+        matches!(
+            scope.kind,
+            ScopeKind::Team
+                | ScopeKind::TeamMembership
+                | ScopeKind::TeamMemberDefault
+                | ScopeKind::ApiKey
+        )
+    };
+    let scopes: Vec<_> = scopes.iter().filter(is_below).copied().collect();
     let places = places(tx, &scopes).await?;
     let above: BTreeSet<Scope> =
         places.into_values().flat_map(|Place { ancestors, .. }| ancestors).collect();

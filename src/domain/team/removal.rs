@@ -94,6 +94,7 @@ async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Re
     )
     .await?;
     let id = entity::id::Id::uuid(team.id);
+    limit::forget_scopes(tx, ScopeKind::TeamMemberDefault, &[id], Some(team.id)).await?;
     limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
     model_alias::Entity::delete_many()
         .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))

@@ -1,11 +1,11 @@
 //! Finding users by reference, and inviting addresses that nobody has yet.
 
 use entity::id::{OrganizationId, UserId};
-use entity::role::PlatformRole;
+use entity::role::{EmailConfirmation, PlatformRole};
 use entity::user;
 use entity::value::ModelAccess;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
 use super::{UserReference, visible_to};
@@ -17,7 +17,8 @@ use crate::domain::visible_ids;
 use crate::error::{Error, Result};
 
 /// Finds the users of references; addresses that nobody is known to have become pending users,
-/// managed by the organization into which they are invited.
+/// managed by the organization into which they are invited. Into a team without an organization, only
+/// platform admins invite addresses that nobody has.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an id that names nobody whom the caller may see; faults in addresses.
@@ -34,7 +35,7 @@ pub(crate) async fn resolve_or_invite(
         }
     }
     faults.finish()?;
-    let known = known_users(tx, references).await?;
+    let known = known_users(tx, references, organization).await?;
     let mut users: Vec<user::Model> = Vec::with_capacity(references.len());
     let mut invited: Vec<user::Model> = Vec::new();
     for (index, reference) in references.iter().enumerate() {
@@ -55,7 +56,9 @@ pub(crate) async fn resolve_or_invite(
             UserReference::Email(email) => {
                 let key = email.to_lowercase();
                 let all = known.iter().chain(&invited);
-                if let Some(user) = all.into_iter().find(|user| is_at(user, &key)) {
+                // The organization knows its own people best.
+                let at = all.into_iter().filter(|user| is_at(user, &key, organization));
+                if let Some(user) = at.min_by_key(|user| user.email_confirmed_by) {
                     user.clone()
                 } else {
                     let user = pending(tx, email, organization);
@@ -68,7 +71,17 @@ pub(crate) async fn resolve_or_invite(
     }
     // Two calls that invite the same addresses insert them in the same order.
     invited.sort_unstable_by(|one, other| one.email_key.cmp(&other.email_key));
-    let stored = invite(tx, &invited).await?;
+    if organization.is_none() && !invited.is_empty() && !tx.actor().is_platform_admin() {
+        let first = references.iter().position(|reference| {
+            let UserReference::Email(email) = reference else { return false };
+            invited.iter().any(|user| user.email_key.as_deref() == Some(&email.to_lowercase()))
+        });
+        return Err(Error::NotFound {
+            noun: user::Model::NOUN,
+            field: Some(format!("{field}.{}.user.email", first.unwrap_or_default())),
+        });
+    }
+    let stored = invite(tx, &invited, organization).await?;
     for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         let found = stored.iter().find(|stored| stored.email_key == user.email_key);
         *user = found.cloned().ok_or_else(|| Error::conflict("a user has gone; try again"))?;
@@ -78,13 +91,20 @@ pub(crate) async fn resolve_or_invite(
 
 /// Inserts pending users, and returns who has their addresses now: somebody else may have invited
 /// one of them at the same moment.
-async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>> {
+#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
+async fn invite(
+    tx: &mut Tx,
+    invited: &[user::Model],
+    organization: Option<OrganizationId>,
+) -> Result<Vec<user::Model>> {
     let made = tx.insert_new(invited).await?;
     let stored = if made == invited.len() as u64 {
         invited.to_vec()
     } else {
         let keys = invited.iter().filter_map(|user| user.email_key.clone());
-        let select = confirmed().filter(user::Column::EmailKey.is_in(keys));
+        let select = user::Entity::find()
+            .filter(confirmed(organization))
+            .filter(user::Column::EmailKey.is_in(keys));
         select.order_by_asc(user::Column::Id).lock(LockType::Share).all(tx.db()).await?
     };
     let new: Vec<_> =
@@ -96,20 +116,42 @@ async fn invite(tx: &mut Tx, invited: &[user::Model]) -> Result<Vec<user::Model>
     Ok(stored)
 }
 
-/// Whether a user is known by an address, given in lower case.
-fn is_at(user: &user::Model, address: &str) -> bool {
-    user.is_email_confirmed && user.email_key.as_deref() == Some(address)
+/// Whether a user is known by an address, given in lower case, to everybody or within an
+/// organization.
+pub(crate) fn is_at(
+    user: &user::Model,
+    address: &str,
+    organization: Option<OrganizationId>,
+) -> bool {
+    let known = match user.email_confirmed_by {
+        Some(EmailConfirmation::Platform) => true,
+        Some(EmailConfirmation::Organization) => {
+            organization.is_some() && user.organization_id == organization
+        }
+        None => false,
+    };
+    known && user.email_key.as_deref() == Some(address)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
-fn confirmed() -> Select<user::Entity> {
-    user::Entity::find().filter(user::Column::IsEmailConfirmed.eq(true))
+/// The condition of [`is_at`], without the address.
+pub(crate) fn confirmed(organization: Option<OrganizationId>) -> Condition {
+    let by = |confirmation| user::Column::EmailConfirmedBy.eq(confirmation);
+    let within = organization.map(|organization| {
+        Condition::all()
+            .add(by(EmailConfirmation::Organization))
+            .add(user::Column::OrganizationId.eq(organization))
+    });
+    Condition::any().add(by(EmailConfirmation::Platform)).add_option(within)
 }
 
 /// Ids and external ids are found among the users whom the caller may see, addresses among all:
 /// whoever knows an address may invite it, and learns nothing from doing so.
 #[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
-async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::Model>> {
+async fn known_users(
+    tx: &Tx,
+    references: &[UserReference],
+    organization: Option<OrganizationId>,
+) -> Result<Vec<user::Model>> {
     let (mut ids, mut external, mut emails) = (Vec::new(), Vec::new(), Vec::new());
     for reference in references {
         match reference {
@@ -132,8 +174,8 @@ async fn known_users(tx: &Tx, references: &[UserReference]) -> Result<Vec<user::
         wanted = wanted.add(Expr::col(("users", "id")).in_subquery(visible));
     }
     if !emails.is_empty() {
-        let confirmed = user::Column::IsEmailConfirmed.eq(true);
-        wanted = wanted.add(user::Column::EmailKey.is_in(emails).and(confirmed));
+        let at = Condition::all().add(user::Column::EmailKey.is_in(emails));
+        wanted = wanted.add(at.add(confirmed(organization)));
     }
     if !wanted.is_empty() {
         // One statement, so that all of them are locked in the order of their ids.
@@ -150,7 +192,10 @@ fn pending(tx: &Tx, email: &str, organization: Option<OrganizationId>) -> user::
         organization_id: organization,
         email: Some(email.to_owned()),
         email_key: Some(email.to_lowercase()),
-        is_email_confirmed: true,
+        email_confirmed_by: Some(match organization {
+            Some(_) if !tx.actor().is_platform_admin() => EmailConfirmation::Organization,
+            _ => EmailConfirmation::Platform,
+        }),
         name: None,
         search_text: String::new(),
         platform_role: PlatformRole::User,

@@ -6,9 +6,9 @@ use entity::{api_key, organization_membership, team_membership, user};
 use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::visible_to;
+use super::{belongs_elsewhere, visible_to};
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{Permission, Reference, authorize};
+use crate::authz::{Permission, Reference, Role, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
 use crate::domain::{limit, membership};
@@ -31,7 +31,8 @@ pub struct Deleted {
 ///
 /// # Errors
 /// [`Error::NotFound`] for the first user that the caller may not see; [`Error::Conflict`] for the
-/// caller itself, and for the last admin of a team with other members.
+/// caller itself, for the last admin of a team with other members, and, unless the platform asks,
+/// for a user that belongs elsewhere too.
 pub async fn delete(
     tx: &mut Tx,
     references: &[Reference],
@@ -51,6 +52,16 @@ pub async fn delete(
         field::expect_version(expected_version, user.version)?;
         if tx.actor().user_id() == Some(user.id) {
             return Err(Error::conflict("you cannot delete yourself"));
+        }
+        if !user.roles().contains(&Role::PlatformAdmin)
+            && let Some(organization) = user.organization_id
+            && belongs_elsewhere(tx, user.id, organization).await?
+        {
+            return Err(Error::Conflict {
+                message: "this user belongs elsewhere too: block it, or ask the platform"
+                    .to_owned(),
+                ids: vec![user.id.to_string()],
+            });
         }
         if users.iter().all(|known| known.id != user.id) {
             users.push(user.into_inner());

@@ -27,9 +27,8 @@ pub struct EndUserCreateInput {
     default_model: Option<String>,
     /// Where calls on its behalf may be answered; anywhere by default.
     region: Option<EndUserRegion>,
-    /// Budgets of the end user, at most 20.
-    #[graphql(default)]
-    budgets: Vec<ScopeBudgetInput>,
+    /// Budgets of the end user, at most 20; those of the settings' `endUserDefaults` by default.
+    budgets: Option<Vec<ScopeBudgetInput>>,
 }
 
 /// A change of an end user. What is left out stays; null clears.
@@ -123,7 +122,7 @@ impl EndUserMutation {
             name: input.name,
             default_model: input.default_model,
             region: input.region.map(Into::into),
-            budgets: entries(input.budgets),
+            budgets: input.budgets.map(entries),
         };
         mutate(ctx, input, |tx, input| {
             Box::pin(async move {

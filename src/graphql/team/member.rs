@@ -136,9 +136,9 @@ pub struct TeamMemberInput {
     pub role: TeamRole,
     /// Which models the member may call; all that the team allows by default.
     pub model_access: Option<ModelAccessInput>,
-    /// Budgets of the member, at most 20.
-    #[graphql(default)]
-    pub budgets: Vec<ScopeBudgetInput>,
+    /// The member's budgets, at most 20; those of the team's `memberDefaults` by default, and none
+    /// for an empty list.
+    pub budgets: Option<Vec<ScopeBudgetInput>>,
 }
 
 impl From<TeamMemberInput> for membership::Add {
@@ -147,7 +147,7 @@ impl From<TeamMemberInput> for membership::Add {
             user: input.user.into(),
             role: Role::from(input.role),
             model_access: input.model_access.map(Into::into),
-            budgets: entries(input.budgets),
+            budgets: input.budgets.map(entries),
         }
     }
 }

@@ -45,15 +45,16 @@ pub struct TeamCreateInput {
     /// Other names for models, at most 200.
     #[graphql(default)]
     model_aliases: Vec<ModelAliasInput>,
-    /// Budgets of the team, at most 20.
-    #[graphql(default)]
-    budgets: Vec<ScopeBudgetInput>,
+    /// Budgets of the team, at most 20; those of the settings' `teamDefaults` by default, and none for
+    /// an empty list. All must fit into the organization's.
+    budgets: Option<Vec<ScopeBudgetInput>>,
+    /// What new members start with; no budgets and all models of the team by default.
+    member_defaults: Option<TeamMemberDefaultsInput>,
     /// Members, at most 500, with at most 1,000 budgets in all. You become an admin of the team unless you list yourself otherwise.
     #[graphql(default)]
     members: Vec<TeamMemberInput>,
-    /// Whether anybody may join as a plain member; no by default.
-    #[graphql(default)]
-    is_joinable: bool,
+    /// Whether anybody may join; as the settings' `teamsAreJoinable` says by default.
+    is_joinable: Option<bool>,
     /// What plain members may do; nothing more by default.
     #[graphql(default)]
     member_permissions: Vec<TeamMemberPermission>,
@@ -62,6 +63,26 @@ pub struct TeamCreateInput {
     /// Names of guardrails that a gateway applies to the team's calls, at most 50.
     #[graphql(default)]
     guardrails: Vec<String>,
+}
+
+/// What new members of a team start with. What is left out stays; null clears.
+#[derive(Clone, Debug, InputObject)]
+pub struct TeamMemberDefaultsInput {
+    /// Budgets that each new member has with counters of its own, all of them, at most 20; null for
+    /// none. They must fit into the team's. Members who have them get a copy when somebody edits them
+    /// through the member, or here.
+    budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
+    /// Which models new members may call, of those that the team allows; null for all.
+    model_access: MaybeUndefined<ModelAccessInput>,
+}
+
+impl From<TeamMemberDefaultsInput> for domain::MemberDefaults {
+    fn from(input: TeamMemberDefaultsInput) -> Self {
+        Self {
+            budgets: change(input.budgets, entries),
+            model_access: change(input.model_access, Into::into),
+        }
+    }
 }
 
 /// A change of a team. What is left out stays; null clears.
@@ -83,6 +104,9 @@ pub struct TeamUpdateInput {
     /// The budgets that the team is to have, all of them: those that are not listed are taken off.
     /// Null for none. Needs the permission `TEAM_LIMIT_UPDATE`.
     budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
+    /// What new members start with; members who are there keep what they have. Needs the permission
+    /// `TEAM_MEMBER_LIMIT_UPDATE`.
+    member_defaults: Option<TeamMemberDefaultsInput>,
     /// Whether anybody may join; null for no.
     is_joinable: MaybeUndefined<bool>,
     /// What plain members may do; null for nothing more.
@@ -308,7 +332,8 @@ impl TeamCreateInput {
             tags: self.tags,
             model_access: self.model_access.map(Into::into),
             model_aliases: self.model_aliases.into_iter().map(alias).collect(),
-            budgets: entries(self.budgets),
+            budgets: self.budgets.map(entries),
+            member_defaults: self.member_defaults.map(Into::into).unwrap_or_default(),
             members: self.members.into_iter().map(Into::into).collect(),
             is_joinable: self.is_joinable,
             member_permissions: self.member_permissions.into_iter().map(Into::into).collect(),
@@ -327,6 +352,7 @@ impl TeamUpdateInput {
             tags: same(self.tags),
             model_access: change(self.model_access, Into::into),
             budgets: change(self.budgets, entries),
+            member_defaults: self.member_defaults.map(Into::into).unwrap_or_default(),
             is_joinable: same(self.is_joinable),
             member_permissions: change(self.member_permissions, |list| {
                 list.into_iter().map(Into::into).collect()

@@ -43,6 +43,26 @@ impl Team {
     }
 }
 
+/// What new members of a team start with.
+#[derive(Clone, Debug)]
+pub struct TeamMemberDefaults(team::Model);
+
+/// What new members of a team start with.
+#[Object]
+impl TeamMemberDefaults {
+    /// Budgets that each new member has, with counters of its own; at most 20.
+    async fn budgets(&self, ctx: &Context<'_>) -> ApiResult<Vec<BudgetAssignment>> {
+        let rows = ctx.loader().load_one(BudgetsOf(Scope::member_default(self.0.id))).await;
+        rows.map_err(ApiError::from)
+            .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+
+    /// Which models new members may call, of those that the team allows.
+    async fn model_access(&self) -> ModelAccess {
+        self.0.member_model_access.clone().into()
+    }
+}
+
 /// Another name for a model, within a team.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ModelAlias {
@@ -135,6 +155,13 @@ impl Team {
     /// Names of guardrails that a gateway applies to the team's calls.
     async fn guardrails(&self) -> &[String] {
         &self.0.guardrails.0
+    }
+
+    /// What new members start with. Null when you may not read it: it is for the team's admins and
+    /// those above.
+    async fn member_defaults(&self, ctx: &Context<'_>) -> Option<TeamMemberDefaults> {
+        let readable = self.may(ctx, Permission::TeamDetailRead);
+        readable.then(|| TeamMemberDefaults(self.0.clone()))
     }
 
     /// The budgets in force on the team; all must pass; at most 20. Null when you may not read

@@ -32,9 +32,9 @@ pub struct UserCreateInput {
     /// Which models the user's personal keys may call; all by default. Needs the permission
     /// `USER_LIMIT_UPDATE`.
     model_access: Option<ModelAccessInput>,
-    /// Budgets of the user, at most 20. They need the permission `USER_LIMIT_UPDATE`.
-    #[graphql(default)]
-    budgets: Vec<ScopeBudgetInput>,
+    /// Budgets of the user, at most 20; those of the settings' `userDefaults` by default. They need
+    /// the permission `USER_LIMIT_UPDATE`.
+    budgets: Option<Vec<ScopeBudgetInput>>,
     /// Free data, a JSON object; empty by default.
     metadata: Option<Value>,
 }
@@ -144,7 +144,7 @@ impl UserMutation {
             name: input.name,
             platform_role: input.platform_role.map(Into::into),
             model_access: input.model_access.map(Into::into),
-            budgets: entries(input.budgets),
+            budgets: input.budgets.map(entries),
             metadata: input.metadata,
         };
         mutate(ctx, input, |tx, input| {

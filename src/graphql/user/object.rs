@@ -21,7 +21,7 @@ use crate::graphql::loader::{
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::TeamMembership;
-use crate::graphql::value::{BlockLevel, ModelAccess, PlatformRole};
+use crate::graphql::value::{BlockLevel, EmailConfirmation, ModelAccess, PlatformRole};
 
 /// A person behind keys and memberships.
 #[derive(Clone, Debug)]
@@ -94,10 +94,10 @@ impl User {
         }
     }
 
-    /// Whether the address is known to be the user's, because an admin gave it. One that users give
-    /// themselves is not, and nobody can be named by it.
-    async fn is_email_confirmed(&self) -> bool {
-        self.0.is_email_confirmed
+    /// Who says that the address is the user's; null for one that users give themselves, by which
+    /// nobody finds them.
+    async fn email_confirmed_by(&self) -> Option<EmailConfirmation> {
+        self.0.email_confirmed_by.map(Into::into)
     }
 
     /// The display name; null while the user is known by an address only.
@@ -123,14 +123,15 @@ impl User {
         self.shows_details(ctx).then(|| self.0.model_access.clone().into())
     }
 
-    /// Whether every key of the user is refused.
-    async fn is_blocked(&self) -> bool {
-        self.0.blocked_by.is_some()
+    /// Whether every key of the user is refused. Null when you may not read it, as with
+    /// `platformRole`.
+    async fn is_blocked(&self, ctx: &Context<'_>) -> Option<bool> {
+        self.shows_details(ctx).then_some(self.0.blocked_by.is_some())
     }
 
-    /// Who blocked the user; null when it is not blocked.
-    async fn blocked_by(&self) -> Option<BlockLevel> {
-        self.0.blocked_by.map(Into::into)
+    /// Who blocked the user; null when it is not blocked, or you may not read it.
+    async fn blocked_by(&self, ctx: &Context<'_>) -> Option<BlockLevel> {
+        self.0.blocked_by.filter(|_| self.shows_details(ctx)).map(Into::into)
     }
 
     /// Free data. Null when you may not read it, as with `platformRole`.

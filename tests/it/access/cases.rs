@@ -338,6 +338,13 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             by_id(&end_users),
             STALE,
         ),
+        ours("settings", "{ settings { version } }"),
+        case(
+            "settingsUpdate",
+            "mutation { settingsUpdate(input: { expectedVersion: -1 }) { settings { version } } }",
+            vec![("-", String::new(), json!({}))],
+            STALE,
+        ),
         case("tag", "query($id: ID!) { tag(id: $id) { id } }", by_id(&tags), &[]),
         ours("tags", "{ tags { nodes { id } } }"),
         case(
