@@ -28,6 +28,7 @@ pub struct Query(
     audit_event::AuditEventQuery,
     budget::BudgetQuery,
     node::NodeQuery,
+    organization::OrganizationQuery,
     team::TeamQuery,
     user::UserQuery,
     viewer::ViewerQuery,
@@ -39,7 +40,9 @@ pub struct Query(
 pub struct Mutation(
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
+    organization::OrganizationMutation,
     team::TeamMutation,
+    team::TeamMoveMutation,
     user::UserMutation,
 );
 

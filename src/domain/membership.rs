@@ -342,7 +342,7 @@ pub(crate) async fn insert_users(
     Ok(rows)
 }
 
-fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
+pub(crate) fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
     let mut faults = Faults::default();
     let mut seen: BTreeMap<UserId, usize> = BTreeMap::new();
     for (index, user) in users.iter().enumerate() {

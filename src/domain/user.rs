@@ -6,7 +6,7 @@
 mod invitation;
 mod removal;
 
-pub(crate) use invitation::resolve_or_invite;
+pub(crate) use invitation::{find_or_invite, resolve_or_invite};
 pub use removal::{Deleted, delete};
 
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
+    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, OrganizationMembershipId, TeamId,
+    TeamMembershipId, UserId, split,
 };
 
 use super::access::requires;
@@ -11,7 +12,7 @@ use super::audit_event::AuditEvent;
 use super::budget::Budget;
 use super::context::ContextExt;
 use super::error::ApiResult;
-use super::organization::Organization;
+use super::organization::{Organization, OrganizationMembership};
 use super::team::{Team, TeamMembership};
 use super::user::User;
 use crate::authz::{Permission, Reference};
@@ -29,6 +30,8 @@ pub enum Node {
     Budget(Budget),
     /// An organization.
     Organization(Organization),
+    /// A membership in an organization.
+    OrganizationMembership(OrganizationMembership),
     /// A team.
     Team(Team),
     /// A membership in a team.
@@ -95,6 +98,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             .load_one(OrganizationId::from_uuid(uuid))
             .await?
             .map(|row| Node::Organization(row.into())),
+        OrganizationMembershipId::PREFIX => loader
+            .load_one(OrganizationMembershipId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::OrganizationMembership(row.into())),
         TeamId::PREFIX => {
             loader.load_one(TeamId::from_uuid(uuid)).await?.map(|row| Node::Team(row.into()))
         }

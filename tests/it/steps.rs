@@ -71,6 +71,10 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
         ("team_memberships", "user_id", "users"),
         ("team_memberships", "team_id", "teams"),
         ("organization_memberships", "user_id", "users"),
+        ("organization_memberships", "organization_id", "organizations"),
+        ("teams", "organization_id", "organizations"),
+        ("users", "organization_id", "organizations"),
+        ("budgets", "organization_id", "organizations"),
         ("budget_assignments", "budget_id", "budgets"),
         ("budget_windows", "budget_id", "budgets"),
     ] {
