@@ -69,6 +69,7 @@ impl Tree {
         let input = json!({ "id": person, "budgets": cap(CAP) });
         done(&admin, "userUpdate", input, "user { id }").await;
         let member = json!({ "user": { "id": person }, "budgets": cap(CAP) });
+        let beyond = organization(app, &format!("Field {number}")).await;
         let organization = organization(app, &format!("Wood {number}")).await;
         let input = json!({ "name": "Tree", "organizationId": organization, "budgets": cap(CAP),
             "members": [member] });
@@ -80,7 +81,6 @@ impl Tree {
         let tier = done(&admin, "budgetCreate", input, "budget { id }").await;
         let tier = text(&tier, "/budget/id");
         join_organization(app, &organization, &person, "MEMBER").await;
-        let beyond = organization(app, &format!("Field {number}")).await;
         join_organization(app, &beyond, &person, "MEMBER").await;
         let access = json!({ "mode": "LIST", "models": ["gpt-4o"] });
         let input = json!({ "id": beyond, "budgets": cap(CAP), "modelAccess": access });
@@ -120,6 +120,7 @@ impl Tree {
     }
 
     /// Commands, and rows that each locks, in the order in which it must.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn commands(&self) -> Vec<(&'static str, Value, Vec<&'static str>)> {
         let Self { organization, beyond, team, user, stranger, key, personal, tier } = self;
         let (budgets, models) = (cap(CAP), json!({ "mode": "LIST", "models": ["gpt-4o"] }));
@@ -225,8 +226,8 @@ impl Tree {
                 "teamMove",
                 json!({ "id": team, "organizationId": beyond, "cascade": "CLAMP" }),
                 vec![
-                    "organization",
                     "beyond",
+                    "organization",
                     "team",
                     "member",
                     "key",
@@ -318,7 +319,11 @@ async fn deletions_lock_in_one_order_however_they_name() {
 
 /// Runs two commands of which the first stops before it commits, while the second begins; on
 /// SQLite, both at once.
-async fn meet(app: &TestApp, first: (&str, Value), second: (&str, Value)) -> (Answer, Answer) {
+pub(crate) async fn meet(
+    app: &TestApp,
+    first: (&str, Value),
+    second: (&str, Value),
+) -> (Answer, Answer) {
     if app.kind == Kind::Sqlite {
         let (first, second) = (start(app, first.0, first.1), start(app, second.0, second.1));
         return (first.await.unwrap(), second.await.unwrap());
