@@ -221,7 +221,7 @@ async fn budgets_that_are_not_the_teams_own_are_in_the_way() {
         let crew = Crew::new(app, (&world.a, &world.b), "crew", "5").await;
         let tier = async |organization: Value| {
             let input = json!({ "name": "Tier", "organizationId": organization,
-                "limits": { "maxSpend": "3" } });
+                "limits": { "maxSpend": "5" } });
             text(&done(root, "budgetCreate", input, "budget { id }").await, "/budget/id")
         };
         let (theirs, common) = (tier(json!(world.a)).await, tier(Value::Null).await);

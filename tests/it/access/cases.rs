@@ -106,12 +106,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         ("member of A", &world.a, world.users["member"].clone()),
         ("admin of A", &world.a, world.users["organization_admin"].clone()),
         ("platform viewer in A", &world.a, world.users["platform_viewer"].clone()),
-        ("somebody in B, foreign", &world.b, world.users["outsider"].clone()),
+        ("member of B, foreign", &world.b, world.users["other_team_admin"].clone()),
     ]
     .into_iter()
     .map(|(name, o, user)| (name, String::new(), json!({ "o": o, "u": { "id": user } })))
     .collect();
-    for (organization, user) in [(&world.a, "platform_viewer"), (&world.b, "outsider")] {
+    for (organization, user) in [(&world.a, "platform_viewer"), (&world.b, "other_team_admin")] {
         join_organization(app, organization, &world.users[user], "MEMBER").await;
     }
     let joinable =
