@@ -116,6 +116,31 @@ impl Error {
         }
     }
 
+    /// The same about one item of a list in the input: `input.name` is `input.keys.3.name` there.
+    #[must_use]
+    pub fn in_item(self, list: &str, index: usize) -> Self {
+        let within = |field: String| match field.strip_prefix("input") {
+            Some(rest) => format!("input.{list}.{index}{rest}"),
+            None => field,
+        };
+        match self {
+            Self::NotFound { noun, field } => Self::NotFound { noun, field: field.map(within) },
+            Self::BadInput(faults) => Self::BadInput(
+                faults
+                    .into_iter()
+                    .map(|fault| Fault { field: within(fault.field), ..fault })
+                    .collect(),
+            ),
+            Self::AlreadyExists { field, message } => {
+                Self::AlreadyExists { field: within(field), message }
+            }
+            Self::LimitExceeded { field, message } => {
+                Self::LimitExceeded { field: within(field), message }
+            }
+            other => other,
+        }
+    }
+
     /// Whether a read did not end in time.
     pub fn is_late_read(&self) -> bool {
         matches!(self, Self::Database(DbErr::Custom(text)) if text == LATE)

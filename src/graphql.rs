@@ -38,9 +38,11 @@ pub struct Query(
 /// of its own.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
+    api_key::ApiKeyBulkMutation,
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
     organization::OrganizationMutation,
+    team::TeamMemberBulkMutation,
     team::TeamMutation,
     team::TeamMoveMutation,
     user::UserMutation,

@@ -1,5 +1,9 @@
 //! Memberships of users in teams: one row per member, every change one statement on it.
 
+mod bulk;
+
+pub use bulk::update_many;
+
 use std::collections::BTreeMap;
 
 use entity::id::{Id, OrganizationId, TeamId, TeamMembershipId, UserId};

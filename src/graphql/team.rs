@@ -1,11 +1,13 @@
 //! Teams in the API.
 
+pub mod bulk;
 pub mod member;
 pub mod moving;
 pub mod mutation;
 pub mod object;
 pub mod query;
 
+pub use bulk::TeamMemberBulkMutation;
 pub use member::TeamMembership;
 pub(super) use member::{TeamMemberInput, UserRefInput};
 pub use moving::TeamMoveMutation;

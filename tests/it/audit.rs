@@ -177,6 +177,12 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     )
     .await;
     let key = text(&key, "/apiKey/id");
+    let (many, role) =
+        (json!([{ "id": key, "name": "many" }]), json!({ "email": "new@example.com" }));
+    step("apiKeyBulkUpdate", "apiKeys { id }", json!({ "keys": many }), &["API_KEY_UPDATED"]).await;
+    let access = json!({ "mode": "LIST", "models": ["a"] });
+    let many = json!({ "teamId": team, "members": [{ "user": role, "modelAccess": access }] });
+    step("teamMemberBulkUpdate", "memberships { id }", many, &["TEAM_MEMBER_UPDATED"]).await;
     step("apiKeyUpdate", "apiKey { id }", json!({ "id": key, "name": "k" }), &["API_KEY_UPDATED"])
         .await;
     step("apiKeyRotate", "apiKey { id }", json!({ "id": key }), &["API_KEY_ROTATED"]).await;

@@ -181,6 +181,18 @@ impl Tree {
                 vec!["user", "personal key", "user's budget"],
             ),
             ("userDelete", json!({ "ids": [user] }), vec!["user", "member", "key", "key's budget"]),
+            (
+                "apiKeyBulkUpdate",
+                json!({ "keys": [{ "id": personal, "budgets": budgets },
+                    { "id": key, "budgets": budgets }] }),
+                vec!["organization", "team", "user", "member", "key", "personal key"],
+            ),
+            (
+                "teamMemberBulkUpdate",
+                json!({ "teamId": team, "members": [{ "user": member, "budgets": budgets,
+                    "modelAccess": models }] }),
+                vec!["organization", "team", "member", "key", "member's budget"],
+            ),
             ("apiKeyDelete", json!({ "ids": [key] }), vec!["key", "key's budget"]),
             (
                 "organizationUpdate",

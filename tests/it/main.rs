@@ -13,6 +13,7 @@ mod authentication;
 mod budget;
 mod budget_scopes;
 mod budget_size;
+mod bulk;
 mod crash;
 mod deadline;
 mod harness;

@@ -268,6 +268,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             STALE,
         ),
         case(
+            "teamMemberBulkUpdate",
+            "mutation($t: ID!, $u: UserRefInput!) { teamMemberBulkUpdate(input: { teamId: $t, members: [{ user: $u, expectedVersion: -1 }] }) { memberships { id } } }",
+            members.clone(),
+            STALE,
+        ),
+        case(
             "teamMemberRemove",
             "mutation($t: ID!, $u: UserRefInput!) { teamMemberRemove(input: { teamId: $t, user: $u, expectedVersion: -1 }) { deletedId } }",
             members,
@@ -357,6 +363,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         case(
             "apiKeyUpdate",
             "mutation($id: ID!) { apiKeyUpdate(input: { id: $id, expectedVersion: -1 }) { apiKey { id } } }",
+            by_id(&keys),
+            STALE,
+        ),
+        case(
+            "apiKeyBulkUpdate",
+            "mutation($id: ID!) { apiKeyBulkUpdate(input: { keys: [{ id: $id, expectedVersion: -1 }] }) { apiKeys { id } } }",
             by_id(&keys),
             STALE,
         ),
