@@ -8,7 +8,8 @@ use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
 use entity::{
-    api_key, budget, end_user, organization_membership, tag, team, team_membership, user,
+    api_key, budget, end_user, organization, organization_membership, tag, team, team_membership,
+    user,
 };
 use sea_orm::EnumIter;
 use serde::Serialize;
@@ -22,8 +23,16 @@ use crate::authz::Permission;
 pub enum AuditAction {
     /// Somebody tried to change what they may see and not change.
     AccessDenied,
+    /// An organization was made.
+    OrganizationCreated,
+    /// An organization was changed.
+    OrganizationUpdated,
+    /// An organization was deleted.
+    OrganizationDeleted,
     /// A user became a member of an organization.
     OrganizationMemberAdded,
+    /// A membership in an organization was changed.
+    OrganizationMemberUpdated,
     /// A user ceased to be a member of an organization.
     OrganizationMemberRemoved,
     /// A team was made.
@@ -32,6 +41,9 @@ pub enum AuditAction {
     TeamUpdated,
     /// A team was deleted.
     TeamDeleted,
+    /// A team came under another organization, or under the platform itself; recorded in the
+    /// organization that it left and in the one that it came to.
+    TeamMoved,
     /// A team was blocked.
     TeamBlocked,
     /// A team was unblocked.
@@ -130,6 +142,11 @@ impl Subject {
         team: Option<TeamId>,
     ) -> Self {
         Self { kind, id: Some(id.uuid()), organization, team }
+    }
+
+    /// An organization.
+    pub fn organization(organization: &organization::Model) -> Self {
+        Self::new(EntityKind::Organization, organization.id, Some(organization.id), None)
     }
 
     /// A team.

@@ -13,6 +13,7 @@ pub mod membership;
 pub mod model_access;
 pub mod model_alias;
 pub mod organization;
+pub mod organization_membership;
 pub mod period;
 mod reach;
 pub mod scope;

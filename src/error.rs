@@ -55,6 +55,9 @@ pub enum Error {
         /// The objects that stand in the way, at most 20.
         ids: Vec<String>,
     },
+    /// A team came under another organization between two steps of a transaction.
+    #[error("this was moved meanwhile; try again")]
+    Moved,
     /// A limit of a parent or of the creator would be exceeded.
     #[error("{message}")]
     LimitExceeded {
@@ -113,14 +116,42 @@ impl Error {
         }
     }
 
+    /// The same about one item of a list in the input: `input.name` is `input.keys.3.name` there.
+    #[must_use]
+    pub fn in_item(self, list: &str, index: usize) -> Self {
+        let within = |field: String| match field.strip_prefix("input") {
+            Some(rest) => format!("input.{list}.{index}{rest}"),
+            None => field,
+        };
+        match self {
+            Self::NotFound { noun, field } => Self::NotFound { noun, field: field.map(within) },
+            Self::BadInput(faults) => Self::BadInput(
+                faults
+                    .into_iter()
+                    .map(|fault| Fault { field: within(fault.field), ..fault })
+                    .collect(),
+            ),
+            Self::AlreadyExists { field, message } => {
+                Self::AlreadyExists { field: within(field), message }
+            }
+            Self::LimitExceeded { field, message } => {
+                Self::LimitExceeded { field: within(field), message }
+            }
+            other => other,
+        }
+    }
+
     /// Whether a read did not end in time.
     pub fn is_late_read(&self) -> bool {
         matches!(self, Self::Database(DbErr::Custom(text)) if text == LATE)
     }
 
     /// Whether the same transaction may succeed when it is tried again: serialization failure,
-    /// deadlock, a lock that was waited for in vain, a busy database file.
+    /// deadlock, a lock that was waited for in vain, a busy database file, a team that was moved.
     pub fn is_transient(&self) -> bool {
+        if matches!(self, Self::Moved) {
+            return true;
+        }
         let Self::Database(error) = self else { return false };
         matches!(
             database_code(error).as_deref(),

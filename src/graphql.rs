@@ -32,6 +32,7 @@ pub struct Query(
     budget::BudgetQuery,
     end_user::EndUserQuery,
     node::NodeQuery,
+    organization::OrganizationQuery,
     settings::SettingsQuery,
     tag::TagQuery,
     team::TeamQuery,
@@ -43,12 +44,16 @@ pub struct Query(
 /// of its own.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
+    api_key::ApiKeyBulkMutation,
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
     end_user::EndUserMutation,
+    organization::OrganizationMutation,
     settings::SettingsMutation,
     tag::TagMutation,
+    team::TeamMemberBulkMutation,
     team::TeamMutation,
+    team::TeamMoveMutation,
     user::UserMutation,
 );
 

@@ -10,8 +10,24 @@ pub enum Permission {
     ViewerRead,
     /// Read the schema through introspection.
     SchemaRead,
+    /// Make organizations.
+    OrganizationCreate,
     /// See organizations.
     OrganizationRead,
+    /// See what people in an organization's teams do not: its metadata and its budgets.
+    OrganizationDetailRead,
+    /// Change an organization's name and metadata.
+    OrganizationUpdate,
+    /// Change an organization's budgets, model access and external id.
+    OrganizationLimitUpdate,
+    /// Delete organizations with everything in them.
+    OrganizationDelete,
+    /// Make users members and admins of an organization.
+    OrganizationMemberAdd,
+    /// Make members of an organization admins, and admins members.
+    OrganizationMemberUpdate,
+    /// Remove members from an organization and from its teams.
+    OrganizationMemberRemove,
     /// Make teams.
     TeamCreate,
     /// See teams.
@@ -24,6 +40,8 @@ pub enum Permission {
     TeamLimitUpdate,
     /// Delete teams.
     TeamDelete,
+    /// Move teams into an organization, or out of it.
+    TeamMove,
     /// Block and unblock teams.
     TeamBlock,
     /// Join a team that anybody may join.
@@ -119,6 +137,7 @@ impl Permission {
             P::ViewerRead
                 | P::SchemaRead
                 | P::OrganizationRead
+                | P::OrganizationDetailRead
                 | P::TeamRead
                 | P::TeamDetailRead
                 | P::UserRead

@@ -60,6 +60,14 @@ impl Permission {
             Self::SchemaRead => {
                 &[PlatformAdmin, PlatformViewer, ONESELF, OneselfReading, OneselfInTeam]
             }
+            Self::OrganizationCreate | Self::OrganizationDelete | Self::OrganizationLimitUpdate => {
+                &[PlatformAdmin]
+            }
+            Self::OrganizationDetailRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin],
+            Self::OrganizationUpdate
+            | Self::OrganizationMemberAdd
+            | Self::OrganizationMemberUpdate
+            | Self::OrganizationMemberRemove => &[PlatformAdmin, OrganizationAdmin],
             Self::OrganizationRead => &[
                 PlatformAdmin,
                 PlatformViewer,
@@ -84,6 +92,7 @@ impl Permission {
             Self::TeamLimitUpdate => &[PlatformAdmin, OrganizationAdmin],
             Self::TeamDelete | Self::TeamBlock => &[PlatformAdmin, OrganizationAdmin],
             Self::TeamJoin => &[PlatformAdmin, PlatformViewer, ONESELF],
+            Self::TeamMove => &[PlatformAdmin],
             Self::TeamMemberAdd | Self::TeamMemberLimitUpdate => {
                 &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
             }

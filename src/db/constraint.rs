@@ -103,6 +103,12 @@ const CONSTRAINTS: &[(&str, &str, &str, &str)] = &[
         "a user is a member already",
     ),
     (
+        "organization_memberships.user_id",
+        "organization_memberships_organization_id_user_id_key",
+        "members",
+        "a user is a member already",
+    ),
+    (
         "budget_assignments.scope_id",
         "budget_assignments_budget_id_scope_kind_scope_id_key",
         "budgets",

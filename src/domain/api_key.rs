@@ -1,9 +1,11 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
+mod bulk;
 mod create;
 mod removal;
 mod secrets;
 
+pub use bulk::update_many;
 pub use create::{Create, create};
 pub use removal::delete;
 pub(crate) use removal::{lock, of_team, of_user, remove_all, remove_each};

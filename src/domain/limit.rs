@@ -283,23 +283,77 @@ pub async fn check_below(
     check_access_below(tx, place, access, cascade, &mut breaches).await?;
     let own = held_by(tx, &[place.scope]).await?;
     if !own.is_empty() {
-        for child in held_below(tx, below(&[place.scope]), cascade).await? {
-            let exceeds = |parent: &Held| !excess(&child.budget, &parent.budget).is_empty();
-            if !own.iter().any(exceeds) {
-                continue;
-            }
-            if cascade == Cascade::Refuse {
-                breaches.push(child.scope().to_string());
-                continue;
-            }
-            let mut lowered = child.budget.clone();
-            for parent in &own {
-                clamp(&mut lowered, &parent.budget);
-            }
-            super::budget::replace_limits(tx, place, &child, lowered).await?;
-        }
+        let children = held_below(tx, below(&[place.scope]), cascade).await?;
+        fit(tx, place, &own, children, cascade, &mut breaches).await?;
     }
     refuse(breaches)
+}
+
+/// Checks a scope that comes under another one, with all that lies below it, against the limits
+/// there, and lowers them if asked to. `breaches` are those that were found before.
+///
+/// # Errors
+/// [`Error::Conflict`] with the scopes that would exceed them, unless they are to be clamped.
+pub(crate) async fn check_under(
+    tx: &mut Tx,
+    place: &Place,
+    parent: Scope,
+    access: &ModelAccess,
+    cascade: Cascade,
+    mut breaches: Vec<String>,
+) -> Result<()> {
+    check_access_below(tx, place, access, cascade, &mut breaches).await?;
+    let parents = held_by(tx, &[parent]).await?;
+    if !parents.is_empty() {
+        let children = held_below(tx, within(place.scope), cascade).await?;
+        fit(tx, place, &parents, children, cascade, &mut breaches).await?;
+    }
+    refuse(breaches)
+}
+
+/// The budgets in force on a team, below it and on its end users, those that scopes own locked for
+/// a change.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn held_within_for_change(tx: &Tx, team: TeamId) -> Result<Vec<Held>> {
+    let end_users: SelectStatement = Query::select()
+        .column(("end_users", "id"))
+        .from("end_users")
+        .and_where(Expr::col(("end_users", "team_id")).eq(team))
+        .to_owned();
+    let theirs = budget_assignment::Column::ScopeKind
+        .eq(ScopeKind::EndUser)
+        .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(end_users));
+    let any = Condition::any().add(within(Scope::team(team))).add(theirs);
+    held_for_change(tx, any).await
+}
+
+/// Compares budgets with those of a scope above, and lowers or notes those that exceed them.
+async fn fit(
+    tx: &mut Tx,
+    place: &Place,
+    parents: &[Held],
+    children: Vec<Held>,
+    cascade: Cascade,
+    breaches: &mut Vec<String>,
+) -> Result<()> {
+    for child in children {
+        let exceeds = |parent: &Held| !excess(&child.budget, &parent.budget).is_empty();
+        if !parents.iter().any(exceeds) {
+            continue;
+        }
+        if cascade == Cascade::Refuse {
+            breaches.push(child.scope().to_string());
+            continue;
+        }
+        let mut lowered = child.budget.clone();
+        for parent in parents {
+            clamp(&mut lowered, &parent.budget);
+        }
+        super::budget::replace_limits(tx, place, &child, lowered).await?;
+    }
+    Ok(())
 }
 
 /// Names the scopes that exceed new limits above them.
@@ -325,6 +379,11 @@ async fn held_below(tx: &Tx, below: Condition, cascade: Cascade) -> Result<Vec<H
         Cascade::Refuse => held(tx, below, LockType::Share).await,
         Cascade::Clamp => held_for_change(tx, below).await,
     }
+}
+
+/// The assignments of budgets to a scope and to scopes below it.
+fn within(scope: Scope) -> Condition {
+    Condition::any().add(on(&[scope])).add(below(&[scope]))
 }
 
 /// The assignments of budgets to scopes below scopes.

@@ -1,5 +1,9 @@
 //! Memberships of users in teams: one row per member, every change one statement on it.
 
+mod bulk;
+
+pub use bulk::update_many;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use entity::id::{BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId};
@@ -356,7 +360,7 @@ fn refuse_many_budgets(members: &[Add], defaults: usize, field: &str) -> Result<
     Err(Error::input(field, message))
 }
 
-fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
+pub(crate) fn refuse_repeats(users: &[user::Model], field: &str) -> Result<()> {
     let mut faults = Faults::default();
     let mut seen: BTreeMap<UserId, usize> = BTreeMap::new();
     for (index, user) in users.iter().enumerate() {

@@ -246,6 +246,18 @@ pub async fn delete(
     Ok(ids)
 }
 
+/// Removes the tags of an organization that ceases to be, and returns their number.
+#[expect(clippy::disallowed_methods, reason = "of an organization that the caller may delete")]
+pub(crate) async fn remove_all(tx: &mut Tx, organization: OrganizationId) -> Result<u64> {
+    let select = tag::Entity::find()
+        .filter(tag::Column::OrganizationId.eq(organization))
+        .order_by_asc(tag::Column::Id);
+    let rows = select.lock(LockType::Update).all(tx.db()).await?;
+    let count = rows.len() as u64;
+    remove(tx, rows).await?;
+    Ok(count)
+}
+
 async fn remove(tx: &mut Tx, rows: Vec<tag::Model>) -> Result<()> {
     for chunk in rows.chunks(500) {
         let ids: Vec<_> = chunk.iter().map(|row| row.id.uuid()).collect();

@@ -1,9 +1,12 @@
 //! Teams: the groups of people that share keys, models and budgets.
 
 mod models;
+mod moving;
 mod removal;
 
 pub use models::{add_models, remove_models};
+pub use moving::{Move, relocate};
+pub(crate) use removal::remove;
 pub use removal::{Deleted, delete};
 
 use entity::id::{OrganizationId, TeamId, UserId};
@@ -218,6 +221,35 @@ pub async fn by_ids(reader: &Reader, ids: &[TeamId]) -> Result<Vec<team::Model>>
     Ok(select.all(reader.db()).await?)
 }
 
+/// Pages of the teams of several organizations, in one statement, as far as the caller may see
+/// them.
+///
+/// # Errors
+/// What the database answers.
+pub async fn of_organizations(
+    reader: &Reader,
+    organizations: &[uuid::Uuid],
+    page: &Page,
+) -> Result<Vec<team::Model>> {
+    let from = || visible_to(reader.actor());
+    let (column, place) =
+        (team::Column::OrganizationId, (("teams", "search_text"), ("teams", "id")));
+    crate::db::page::per_parent(reader.db(), from, column, organizations, page, place).await
+}
+
+/// How many teams organizations have, as far as the caller may see them.
+///
+/// # Errors
+/// What the database answers.
+pub async fn count_of_organizations(
+    reader: &Reader,
+    organizations: &[OrganizationId],
+) -> Result<std::collections::BTreeMap<OrganizationId, u64>> {
+    let column = team::Column::OrganizationId;
+    let select = visible_to(reader.actor()).filter(column.is_in(organizations.iter().copied()));
+    crate::db::page::counts(reader.db(), select, column).await
+}
+
 /// The ids of the teams of references, as far as the caller may see them.
 ///
 /// # Errors
@@ -252,19 +284,32 @@ pub async fn authorize_limits(
     reference: &Reference,
     field: &str,
 ) -> Result<Authorized<team::Model>> {
-    lock_above(tx, reference).await?;
-    authorize(tx, permission, reference, field).await
+    let above = lock_above(tx, reference).await?;
+    let team = authorize(tx, permission, reference, field).await?;
+    still_under(&team, &above)?;
+    Ok(team)
+}
+
+/// Whether a team that was locked stands where it stood when its organization was locked.
+///
+/// # Errors
+/// [`Error::Moved`], so that the transaction begins again.
+pub(crate) fn still_under(team: &team::Model, locked: &[OrganizationId]) -> Result<()> {
+    match team.organization_id {
+        Some(organization) if !locked.contains(&organization) => Err(Error::Moved),
+        _ => Ok(()),
+    }
 }
 
 /// Locks the organization of a team that the caller may see against changes of its limits, before
-/// the team is locked.
+/// the team is locked, and returns its id.
 ///
 /// # Errors
 /// What the database answers.
-pub(crate) async fn lock_above(tx: &Tx, reference: &Reference) -> Result<()> {
+pub(crate) async fn lock_above(tx: &Tx, reference: &Reference) -> Result<Vec<OrganizationId>> {
     match named(visible_to(tx.actor()), reference) {
         Some(teams) => super::organization::lock_of_teams(tx, teams).await,
-        None => Ok(()),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -274,9 +319,9 @@ pub(crate) async fn lock_above(tx: &Tx, reference: &Reference) -> Result<()> {
 /// What the database answers.
 #[expect(clippy::disallowed_methods, reason = "above a row that the caller may see")]
 pub(crate) async fn lock_shared(tx: &Tx, id: TeamId) -> Result<()> {
-    super::organization::lock_of_teams(tx, team::Entity::find_by_id(id)).await?;
-    team::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
-    Ok(())
+    let above = super::organization::lock_of_teams(tx, team::Entity::find_by_id(id)).await?;
+    let team = team::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
+    team.map_or(Ok(()), |team| still_under(&team, &above))
 }
 
 /// The team of a reference, if the caller may see it, locked against changes of its limits.

@@ -6,7 +6,7 @@
 mod invitation;
 mod removal;
 
-pub(crate) use invitation::{confirmed, is_at, resolve_or_invite};
+pub(crate) use invitation::{confirmed, find_or_invite, is_at, resolve_or_invite};
 pub use removal::{Deleted, delete};
 
 use std::collections::BTreeMap;

@@ -3,15 +3,23 @@
 //! They are made for each request with the caller inside, and forget with it. Keys say what is
 //! wanted; nested lists carry their page in the key.
 
+mod organization_edges;
+
+pub(super) use organization_edges::{
+    OrganizationMemberCountOf, OrganizationMembersOf, TeamCountOf, TeamsOf,
+};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::id::{
-    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, TagId, TeamId, TeamMembershipId, UserId,
+    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, OrganizationMembershipId, TagId, TeamId,
+    TeamMembershipId, UserId,
 };
 use entity::{
-    api_key, api_key_secret, audit_event, end_user, model_alias, organization, tag, team,
+    api_key, api_key_secret, audit_event, end_user, model_alias, organization,
+    organization_membership, tag, team,
     team_membership, user,
 };
 
@@ -87,6 +95,7 @@ macro_rules! by_id {
 
 by_id! {
     OrganizationId => organization::Model, org::by_ids;
+    OrganizationMembershipId => organization_membership::Model, domain::organization_membership::by_ids;
     TeamId => team::Model, domain::team::by_ids;
     TeamMembershipId => team_membership::Model, membership::by_ids;
     UserId => user::Model, domain::user::by_ids;

@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, TagId, TeamId,
+    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId, TagId,
+    TeamId,
     TeamMembershipId, UserId, split,
 };
 
@@ -13,7 +14,7 @@ use super::budget::Budget;
 use super::context::ContextExt;
 use super::end_user::EndUser;
 use super::error::ApiResult;
-use super::organization::Organization;
+use super::organization::{Organization, OrganizationMembership};
 use super::tag::Tag;
 use super::team::{Team, TeamMembership};
 use super::user::User;
@@ -34,6 +35,8 @@ pub enum Node {
     EndUser(EndUser),
     /// An organization.
     Organization(Organization),
+    /// A membership in an organization.
+    OrganizationMembership(OrganizationMembership),
     /// A tag.
     Tag(Tag),
     /// A team.
@@ -108,6 +111,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             .load_one(OrganizationId::from_uuid(uuid))
             .await?
             .map(|row| Node::Organization(row.into())),
+        OrganizationMembershipId::PREFIX => loader
+            .load_one(OrganizationMembershipId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::OrganizationMembership(row.into())),
         TeamId::PREFIX => {
             loader.load_one(TeamId::from_uuid(uuid)).await?.map(|row| Node::Team(row.into()))
         }

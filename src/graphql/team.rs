@@ -1,12 +1,16 @@
 //! Teams in the API.
 
+pub mod bulk;
 pub mod member;
+pub mod moving;
 pub mod mutation;
 pub mod object;
 pub mod query;
 
+pub use bulk::TeamMemberBulkMutation;
 pub use member::TeamMembership;
 pub(super) use member::{TeamMemberInput, UserRefInput};
+pub use moving::TeamMoveMutation;
 pub use mutation::TeamMutation;
 pub(super) use mutation::count;
 pub use object::Team;

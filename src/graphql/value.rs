@@ -20,6 +20,16 @@ pub enum PlatformRole {
     UserViewer,
 }
 
+/// What a user is in an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::OrganizationRole")]
+pub enum OrganizationRole {
+    /// Looks after the organization's teams, people and keys.
+    Admin,
+    /// Belongs to the organization.
+    Member,
+}
+
 /// What a user is in a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "role::TeamRole")]

@@ -179,6 +179,12 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     )
     .await;
     let key = text(&key, "/apiKey/id");
+    let (many, role) =
+        (json!([{ "id": key, "name": "many" }]), json!({ "email": "new@example.com" }));
+    step("apiKeyBulkUpdate", "apiKeys { id }", json!({ "keys": many }), &["API_KEY_UPDATED"]).await;
+    let access = json!({ "mode": "LIST", "models": ["a"] });
+    let many = json!({ "teamId": team, "members": [{ "user": role, "modelAccess": access }] });
+    step("teamMemberBulkUpdate", "memberships { id }", many, &["TEAM_MEMBER_UPDATED"]).await;
     step("apiKeyUpdate", "apiKey { id }", json!({ "id": key, "name": "k" }), &["API_KEY_UPDATED"])
         .await;
     step("apiKeyRotate", "apiKey { id }", json!({ "id": key }), &["API_KEY_ROTATED"]).await;
@@ -259,6 +265,46 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     let events = &["BUDGET_UNASSIGNED", "TAG_DELETED"];
     step("tagDelete", "deletedIds", json!({ "ids": [tag] }), events).await;
     step("budgetDelete", "deletedId", json!({ "id": tier }), &["BUDGET_DELETED"]).await;
+    let tenant = json!({ "name": "Tenant", "budgets": [{ "create": { "maxSpend": "9" } }] });
+    let tenant = step(
+        "organizationCreate",
+        "organization { id }",
+        tenant,
+        &["BUDGET_ASSIGNED", "BUDGET_CREATED", "ORGANIZATION_CREATED"],
+    )
+    .await;
+    let tenant = text(&tenant, "/organization/id");
+    let change = json!({ "id": tenant, "name": "Renamed" });
+    let selection = "organization { id }";
+    step("organizationUpdate", selection, change.clone(), &["ORGANIZATION_UPDATED"]).await;
+    step("organizationUpdate", selection, change, &[]).await;
+    let invited = json!({ "email": "tenant@example.com" });
+    let added = json!({ "organizationId": tenant, "members": [{ "user": invited }] });
+    let expected = ["ORGANIZATION_MEMBER_ADDED", "USER_CREATED"];
+    step("organizationMemberAdd", selection, added, &expected).await;
+    let change = json!({ "organizationId": tenant, "user": invited, "role": "ADMIN" });
+    let (selection, expected) = ("membership { id }", ["ORGANIZATION_MEMBER_UPDATED"]);
+    step("organizationMemberUpdate", selection, change.clone(), &expected).await;
+    step("organizationMemberUpdate", selection, change, &[]).await;
+    let moved = json!({ "name": "Moved", "members": [],
+        "budgets": [{ "create": { "maxSpend": "5" } }] });
+    let expected = ["BUDGET_ASSIGNED", "BUDGET_CREATED", "TEAM_CREATED"];
+    let moved = step("teamCreate", "team { id }", moved, &expected).await;
+    let there = json!({ "id": moved["team"]["id"], "organizationId": tenant });
+    step("teamMove", "team { id }", there.clone(), &["BUDGET_UPDATED", "TEAM_MOVED"]).await;
+    step("teamMove", "team { id }", there, &[]).await;
+    let removed = json!({ "organizationId": tenant, "user": invited });
+    let expected = ["ORGANIZATION_MEMBER_REMOVED", "USER_UPDATED"];
+    step("organizationMemberRemove", "deletedId", removed, &expected).await;
+    let expected = [
+        "BUDGET_DELETED",
+        "BUDGET_DELETED",
+        "BUDGET_UNASSIGNED",
+        "BUDGET_UNASSIGNED",
+        "ORGANIZATION_DELETED",
+        "TEAM_DELETED",
+    ];
+    step("organizationDelete", "deletedIds", json!({ "ids": [tenant] }), &expected).await;
     seen.insert("teamJoin".to_owned());
     seen
 }
@@ -288,6 +334,7 @@ async fn no_query_records_an_event() {
         let before = count(&admin).await;
         for query in [
             "{ viewer { kind permissions user { id } apiKey { id } } }",
+            "{ organizations { totalCount nodes { id teams { totalCount } members { nodes { id } } } } }",
             "{ teams { totalCount nodes { id members { nodes { user { email } } } } } }",
             "{ users { nodes { id apiKeys { nodes { id } } } } }",
             "{ apiKeys { nodes { id hint } } }",

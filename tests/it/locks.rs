@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tollkeep::db::DatabaseSettings;
 
 use crate::harness::client::text;
-use crate::harness::world::{World, api_key, user};
+use crate::harness::world::{World, api_key, join_organization, organization, user};
 use crate::harness::{Answer, Kind, TestApp, on_each_database, on_each_database_with};
 use crate::steps::{assert_no_orphans, change, done, read, rows, sql_id};
 
@@ -46,6 +46,7 @@ async fn until_waiting(watch: &DatabaseConnection, count: usize, tasks: &[&JoinH
 /// A team with a member, each key of whom, and everything above, has a budget of its own.
 struct Tree {
     organization: String,
+    beyond: String,
     team: String,
     user: String,
     stranger: String,
@@ -61,14 +62,16 @@ fn cap(amount: &str) -> Value {
 }
 
 impl Tree {
-    async fn grow(app: &TestApp, world: &World, number: usize) -> Self {
+    async fn grow(app: &TestApp, number: usize) -> Self {
         let admin = app.admin();
         let person = user(&admin, &format!("tree-{number}"), "USER").await;
         let stranger = user(&admin, &format!("stranger-{number}"), "USER").await;
         let input = json!({ "id": person, "budgets": cap(CAP) });
         done(&admin, "userUpdate", input, "user { id }").await;
         let member = json!({ "user": { "id": person }, "budgets": cap(CAP) });
-        let input = json!({ "name": "Tree", "organizationId": world.a, "budgets": cap(CAP),
+        let beyond = organization(app, &format!("Field {number}")).await;
+        let organization = organization(app, &format!("Wood {number}")).await;
+        let input = json!({ "name": "Tree", "organizationId": organization, "budgets": cap(CAP),
             "members": [member] });
         let team = text(&done(&admin, "teamCreate", input, "team { id }").await, "/team/id");
         let input = json!({ "userId": person, "teamId": team, "budgets": cap("1") });
@@ -77,8 +80,12 @@ impl Tree {
         let input = json!({ "name": "tier", "limits": { "maxSpend": CAP } });
         let tier = done(&admin, "budgetCreate", input, "budget { id }").await;
         let tier = text(&tier, "/budget/id");
-        let organization = world.a.clone();
-        Self { organization, team, user: person, stranger, key, personal, tier }
+        join_organization(app, &organization, &person, "MEMBER").await;
+        join_organization(app, &beyond, &person, "MEMBER").await;
+        let access = json!({ "mode": "LIST", "models": ["gpt-4o"] });
+        let input = json!({ "id": beyond, "budgets": cap(CAP), "modelAccess": access });
+        done(&admin, "organizationUpdate", input, "__typename").await;
+        Self { organization, beyond, team, user: person, stranger, key, personal, tier }
     }
 
     /// A row, as SQL finds it.
@@ -87,6 +94,15 @@ impl Tree {
         let members = format!("team_memberships WHERE team_id = {}", id(&self.team));
         match name {
             "organization" => format!("organizations WHERE id = {}", id(&self.organization)),
+            "beyond" => format!("organizations WHERE id = {}", id(&self.beyond)),
+            "beyond's budget" => format!("budgets WHERE owner_id = {}", id(&self.beyond)),
+            "organization member" => {
+                let organization = id(&self.organization);
+                let user = id(&self.user);
+                format!(
+                    "organization_memberships WHERE user_id = {user} AND organization_id = {organization}"
+                )
+            }
             "team" => format!("teams WHERE id = {}", id(&self.team)),
             "user" => format!("users WHERE id = {}", id(&self.user)),
             "stranger" => format!("users WHERE id = {}", id(&self.stranger)),
@@ -104,8 +120,9 @@ impl Tree {
     }
 
     /// Commands, and rows that each locks, in the order in which it must.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn commands(&self) -> Vec<(&'static str, Value, Vec<&'static str>)> {
-        let Self { organization, team, user, stranger, key, personal, tier } = self;
+        let Self { organization, beyond, team, user, stranger, key, personal, tier } = self;
         let (budgets, models) = (cap(CAP), json!({ "mode": "LIST", "models": ["gpt-4o"] }));
         let member = json!({ "id": user });
         let added = json!([{ "user": { "id": stranger }, "budgets": budgets }]);
@@ -164,7 +181,73 @@ impl Tree {
                 vec!["user", "personal key", "user's budget"],
             ),
             ("userDelete", json!({ "ids": [user] }), vec!["user", "member", "key", "key's budget"]),
+            (
+                "apiKeyBulkUpdate",
+                json!({ "keys": [{ "id": personal, "budgets": budgets },
+                    { "id": key, "budgets": budgets }] }),
+                vec!["organization", "team", "user", "member", "key", "personal key"],
+            ),
+            (
+                "teamMemberBulkUpdate",
+                json!({ "teamId": team, "members": [{ "user": member, "budgets": budgets,
+                    "modelAccess": models }] }),
+                vec!["organization", "team", "member", "key", "member's budget"],
+            ),
             ("apiKeyDelete", json!({ "ids": [key] }), vec!["key", "key's budget"]),
+            (
+                "organizationUpdate",
+                json!({ "id": organization, "budgets": budgets, "modelAccess": models }),
+                vec!["organization", "team", "member", "key", "team's budget"],
+            ),
+            (
+                "organizationMemberAdd",
+                json!({ "organizationId": organization, "members": [{ "user": { "id": stranger } }] }),
+                vec!["organization", "stranger"],
+            ),
+            (
+                "organizationMemberUpdate",
+                json!({ "organizationId": organization, "user": member, "role": "ADMIN" }),
+                vec!["organization", "user", "organization member"],
+            ),
+            (
+                "organizationMemberRemove",
+                json!({ "organizationId": organization, "user": member }),
+                vec![
+                    "organization",
+                    "team",
+                    "user",
+                    "organization member",
+                    "member",
+                    "key",
+                    "key's budget",
+                ],
+            ),
+            (
+                "organizationDelete",
+                json!({ "ids": [organization] }),
+                vec![
+                    "organization",
+                    "team",
+                    "organization member",
+                    "member",
+                    "key",
+                    "key's budget",
+                ],
+            ),
+            (
+                "teamMove",
+                json!({ "id": team, "organizationId": beyond, "cascade": "CLAMP" }),
+                vec![
+                    "beyond",
+                    "organization",
+                    "team",
+                    "member",
+                    "key",
+                    "beyond's budget",
+                    "team's budget",
+                    "key's budget",
+                ],
+            ),
         ]
     }
 }
@@ -174,14 +257,13 @@ impl Tree {
 #[tokio::test]
 async fn every_command_locks_in_one_order() {
     on_each_database(async |app| {
-        let world = World::new(app).await;
         let mut number = 0;
-        let first = Tree::grow(app, &world, number).await;
+        let first = Tree::grow(app, number).await;
         let (holding, watch) = (app.database().await, app.database().await);
         for (at, (mutation, _, order)) in first.commands().into_iter().enumerate() {
             for held in 0..order.len() {
                 number += 1;
-                let tree = Tree::grow(app, &world, number).await;
+                let tree = Tree::grow(app, number).await;
                 let input = tree.commands().remove(at).1;
                 if app.kind == Kind::Sqlite {
                     start(app, mutation, input).await.unwrap().data();
@@ -249,7 +331,11 @@ async fn deletions_lock_in_one_order_however_they_name() {
 
 /// Runs two commands of which the first stops before it commits, while the second begins; on
 /// SQLite, both at once.
-async fn meet(app: &TestApp, first: (&str, Value), second: (&str, Value)) -> (Answer, Answer) {
+pub(crate) async fn meet(
+    app: &TestApp,
+    first: (&str, Value),
+    second: (&str, Value),
+) -> (Answer, Answer) {
     if app.kind == Kind::Sqlite {
         let (first, second) = (start(app, first.0, first.1), start(app, second.0, second.1));
         return (first.await.unwrap(), second.await.unwrap());
@@ -271,10 +357,9 @@ async fn meet(app: &TestApp, first: (&str, Value), second: (&str, Value)) -> (An
 #[tokio::test]
 async fn limits_above_and_below_do_not_pass_each_other() {
     on_each_database(async |app| {
-        let world = World::new(app).await;
         let admin = app.admin();
         for number in 0..14 {
-            let tree = Tree::grow(app, &world, number).await;
+            let tree = Tree::grow(app, number).await;
             let Tree { team, user, key, personal, tier, .. } = &tree;
             let member = json!({ "id": user });
             // What has no budget yet has no row at which two writers could meet.
@@ -345,10 +430,9 @@ async fn limits_above_and_below_do_not_pass_each_other() {
 #[tokio::test]
 async fn a_budget_is_not_deleted_while_somebody_attaches_it() {
     on_each_database(async |app| {
-        let world = World::new(app).await;
         let admin = app.admin();
         for number in 0..4 {
-            let tree = Tree::grow(app, &world, number).await;
+            let tree = Tree::grow(app, number).await;
             let holder = if number < 2 { &tree.user } else { &tree.personal };
             let noun = if number < 2 { "user" } else { "apiKey" };
             let selection = "{ budgets { budget { id } } }";
@@ -454,8 +538,7 @@ async fn a_wait_in_vain_is_tried_again() {
 #[tokio::test]
 async fn a_deadlock_is_found_and_the_command_begins_again() {
     on_each_database(async |app| {
-        let world = World::new(app).await;
-        let tree = Tree::grow(app, &world, 0).await;
+        let tree = Tree::grow(app, 0).await;
         let input = json!({ "id": tree.personal, "name": "later" });
         if app.kind == Kind::Sqlite {
             start(app, "apiKeyUpdate", input).await.unwrap().data();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::world::{api_key, team, user};
+use crate::harness::world::{api_key, join_organization, organization, team, user};
 use crate::harness::{TestApp, on_each_database};
 
 /// The dashboard's question: fifty teams, each with members, users, budgets and keys.
@@ -88,6 +88,39 @@ async fn the_dashboard_costs_at_most_eight_statements() {
         }
         assert_eq!(costs[0], costs[1]);
         assert!(costs[1] <= 8, "{costs:?}");
+    })
+    .await;
+}
+
+/// Organizations, each with its teams, members and budgets.
+#[tokio::test]
+async fn an_edge_of_an_organization_costs_the_same_for_one_and_for_fifty() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        let person = user(&admin, "everywhere", "USER").await;
+        for number in 0..50 {
+            let id = organization(app, &format!("Tenant {number:02}")).await;
+            join_organization(app, &id, &person, "MEMBER").await;
+            team(&admin, "Team", &id, &[]).await;
+        }
+        for edge in [
+            "budgets { spent }",
+            "teams(first: 2) { nodes { name } }",
+            "teams(first: 2) { totalCount nodes { organization { name } } }",
+            "members(first: 2) { nodes { role } }",
+            "members(first: 2) { totalCount nodes { user { name email } organization { name } } }",
+        ] {
+            let query = format!(
+                "query($first: Int!) {{ organizations(first: $first) {{ nodes {{ id {edge} }} }} }}"
+            );
+            let mut costs = Vec::new();
+            for first in [1, 50] {
+                let answer = admin.run_with(&query, json!({ "first": first })).await;
+                costs.push(answer.statements());
+                answer.data();
+            }
+            assert_eq!(costs[0], costs[1], "{edge}");
+        }
     })
     .await;
 }

@@ -1,9 +1,8 @@
 //! Limits within limits: team, member and key, from above and from below; shared tiers.
 
-use entity::id::{Id, OrganizationId};
-use entity::role::{Counting, ScopeKind};
+use entity::budget_window;
+use entity::id::Id;
 use entity::value::Usd;
-use entity::{budget, budget_assignment, budget_window};
 use serde_json::{Value, json};
 
 use crate::harness::client::text;
@@ -14,43 +13,11 @@ use crate::team_calls::{
     same_as_missing,
 };
 
-/// Gives an organization a budget. Organizations have no mutation of their own yet.
+/// Gives an organization a budget.
 async fn limit_organization(app: &TestApp, organization: &str, max_spend: i64, requests: i64) {
-    let organization_id: OrganizationId = organization.parse().unwrap();
-    let row = budget::Model {
-        id: app.clock.id(),
-        organization_id: Some(organization_id),
-        external_id: None,
-        name: None,
-        search_text: String::new(),
-        owner_kind: Some(ScopeKind::Organization),
-        owner_id: Some(organization_id.uuid()),
-        max_spend: Some(Usd::from_nanos(max_spend * 1_000_000_000)),
-        soft_spend: None,
-        period: None,
-        time_zone: "UTC".to_owned(),
-        anchor_at: noon(),
-        requests_per_minute: Some(requests),
-        tokens_per_minute: None,
-        max_parallel_requests: None,
-        model_pattern: None,
-        version: 1,
-        created_at: noon(),
-        created_by: "test".to_owned(),
-        updated_at: noon(),
-        updated_by: "test".to_owned(),
-    };
-    let assignment = budget_assignment::Model {
-        id: app.clock.id(),
-        budget_id: row.id,
-        scope_kind: ScopeKind::Organization,
-        scope_id: organization_id.uuid(),
-        counting: Counting::Each,
-        created_at: noon(),
-        created_by: "test".to_owned(),
-    };
-    insert(app, row).await;
-    insert(app, assignment).await;
+    let limits = json!({ "maxSpend": max_spend.to_string(), "requestsPerMinute": requests });
+    let input = json!({ "id": organization, "budgets": [{ "create": limits }] });
+    done(&app.admin(), "organizationUpdate", input, "").await;
 }
 
 fn capped(max_spend: &str) -> Value {

@@ -54,10 +54,14 @@ pub struct Create {
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
 pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
-    if let Some(team) = &input.team {
-        crate::domain::team::lock_above(tx, team).await?;
-    }
+    let above = match &input.team {
+        Some(team) => crate::domain::team::lock_above(tx, team).await?,
+        None => Vec::new(),
+    };
     let (owner, team) = authorize_owner(tx, &input).await?;
+    if let Some(team) = &team {
+        crate::domain::team::still_under(team, &above)?;
+    }
     if let (None, Some(owner)) = (&team, owner) {
         crate::domain::user::lock_shared(tx, owner).await?;
     }

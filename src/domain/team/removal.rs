@@ -57,7 +57,7 @@ pub async fn delete(
     crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
     let mut deleted = Deleted::default();
     for team in teams {
-        delete_one(tx, team, &mut deleted).await?;
+        remove(tx, team, &mut deleted).await?;
     }
     Ok(deleted)
 }
@@ -72,7 +72,8 @@ async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
     Ok(())
 }
 
-async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
+/// Deletes a team whose members and keys are locked.
+pub(crate) async fn remove(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
     let keys = crate::domain::api_key::of_team(tx, team.id, None).await?;
     deleted.api_keys += crate::domain::api_key::remove_all(tx, keys, team.organization_id).await?;
     let members = membership::of_team_for_update(tx, team.id).await?;

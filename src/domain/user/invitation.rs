@@ -28,6 +28,22 @@ pub(crate) async fn resolve_or_invite(
     organization: Option<OrganizationId>,
     field: &str,
 ) -> Result<Vec<user::Model>> {
+    let (users, new) = find_or_invite(tx, references, organization, field).await?;
+    super::join_organization(tx, &new).await?;
+    Ok(users)
+}
+
+/// As [`resolve_or_invite`], without making the new users members of the organization. Returns all
+/// users, and the new ones among them.
+///
+/// # Errors
+/// Those of [`resolve_or_invite`].
+pub(crate) async fn find_or_invite(
+    tx: &mut Tx,
+    references: &[UserReference],
+    organization: Option<OrganizationId>,
+    field: &str,
+) -> Result<(Vec<user::Model>, Vec<user::Model>)> {
     let mut faults = Faults::default();
     for (index, reference) in references.iter().enumerate() {
         if let UserReference::Email(email) = reference {
@@ -81,22 +97,22 @@ pub(crate) async fn resolve_or_invite(
             field: Some(format!("{field}.{}.user.email", first.unwrap_or_default())),
         });
     }
-    let stored = invite(tx, &invited, organization).await?;
+    let (stored, new) = invite(tx, &invited, organization).await?;
     for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         let found = stored.iter().find(|stored| stored.email_key == user.email_key);
         *user = found.cloned().ok_or_else(|| Error::conflict("a user has gone; try again"))?;
     }
-    Ok(users)
+    Ok((users, new))
 }
 
-/// Inserts pending users, and returns who has their addresses now: somebody else may have invited
-/// one of them at the same moment.
+/// Inserts pending users, and returns who has their addresses now, and who is new: somebody else
+/// may have invited one of them at the same moment.
 #[expect(clippy::disallowed_methods, reason = "whoever knows an address may invite it")]
 async fn invite(
     tx: &mut Tx,
     invited: &[user::Model],
     organization: Option<OrganizationId>,
-) -> Result<Vec<user::Model>> {
+) -> Result<(Vec<user::Model>, Vec<user::Model>)> {
     let made = tx.insert_new(invited).await?;
     let stored = if made == invited.len() as u64 {
         invited.to_vec()
@@ -112,8 +128,7 @@ async fn invite(
     for user in &new {
         tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
     }
-    super::join_organization(tx, &new).await?;
-    Ok(stored)
+    Ok((stored, new))
 }
 
 /// Whether a user is known by an address, given in lower case, to everybody or within an

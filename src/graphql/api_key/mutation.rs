@@ -76,6 +76,23 @@ pub struct ApiKeyUpdateInput {
     expected_version: Option<i32>,
 }
 
+impl ApiKeyUpdateInput {
+    pub(super) fn into_domain(self) -> (Reference, domain::Update) {
+        let update = domain::Update {
+            external_id: same(self.external_id),
+            name: same(self.name),
+            model_access: change(self.model_access, Into::into),
+            allowed_routes: same(self.allowed_routes),
+            tags: same(self.tags),
+            metadata: same(self.metadata),
+            expires_at: change(self.expires_at, Into::into),
+            budgets: change(self.budgets, entries),
+            expected_version: self.expected_version,
+        };
+        (Reference::parse(&self.id), update)
+    }
+}
+
 /// A key that is to have a new secret.
 #[derive(Clone, Debug, InputObject)]
 pub struct ApiKeyRotateInput {
@@ -197,19 +214,7 @@ impl ApiKeyMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The change.")] input: ApiKeyUpdateInput,
     ) -> Option<ApiResult<ApiKeyUpdatePayload>> {
-        let reference = Reference::parse(&input.id);
-        let input = domain::Update {
-            external_id: same(input.external_id),
-            name: same(input.name),
-            model_access: change(input.model_access, Into::into),
-            allowed_routes: same(input.allowed_routes),
-            tags: same(input.tags),
-            metadata: same(input.metadata),
-            expires_at: change(input.expires_at, Into::into),
-            budgets: change(input.budgets, entries),
-            expected_version: input.expected_version,
-        };
-        mutate(ctx, (reference, input), |tx, (reference, input)| {
+        mutate(ctx, input.into_domain(), |tx, (reference, input)| {
             Box::pin(async move {
                 let permission = Permission::ApiKeyUpdate;
                 let key = domain::authorize_limits(tx, permission, &reference, "input.id").await?;

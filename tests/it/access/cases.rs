@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 use crate::harness::client::text;
-use crate::harness::world::{World, api_key};
+use crate::harness::world::{World, api_key, join_organization};
 
 /// A sample operation.
 pub(super) struct Case {
@@ -31,6 +31,13 @@ fn case(
     allowed: &'static [(&'static str, &'static str)],
 ) -> Case {
     Case { field, query, objects, allowed, undo: None }
+}
+
+impl Case {
+    /// The same, with answers that only somebody gets who may do it.
+    fn allowing(self, allowed: &'static [(&'static str, &'static str)]) -> Self {
+        Self { allowed, ..self }
+    }
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -112,6 +119,24 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         ("in A", json!(world.a)),
         ("in B, foreign", json!(world.b)),
     ];
+    let tenants = [
+        ("missing", format!("org_{none}")),
+        ("A", world.a.clone()),
+        ("B, foreign", world.b.clone()),
+    ];
+    let belonging: Vec<_> = [
+        ("nobody in A", &world.a, format!("user_{none}")),
+        ("member of A", &world.a, world.users["member"].clone()),
+        ("admin of A", &world.a, world.users["organization_admin"].clone()),
+        ("platform viewer in A", &world.a, world.users["platform_viewer"].clone()),
+        ("member of B, foreign", &world.b, world.users["other_team_admin"].clone()),
+    ]
+    .into_iter()
+    .map(|(name, o, user)| (name, String::new(), json!({ "o": o, "u": { "id": user } })))
+    .collect();
+    for (organization, user) in [(&world.a, "platform_viewer"), (&world.b, "other_team_admin")] {
+        join_organization(app, organization, &world.users[user], "MEMBER").await;
+    }
     let joinable =
         "mutation($id: ID!) { teamUpdate(input: { id: $id, isJoinable: true }) { team { id } } }";
     admin.run_with(joinable, json!({ "id": world.a2 })).await.data();
@@ -122,7 +147,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
     let ours = |field: &'static str, query: &'static str| {
         case(field, query, vec![("-", String::new(), json!({}))], &[])
     };
-    let anything: Vec<_> = [&teams[..], &users[..2], &keys[..2], &budgets[..2]]
+    let anything: Vec<_> = [&teams[..], &tenants[..], &users[..2], &keys[..2], &budgets[..2]]
         .concat()
         .into_iter()
         .filter(|(name, id)| *name != "missing" || *id == missing_team)
@@ -145,6 +170,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
     };
     let mut cases = vec![
         ours("viewer", "{ viewer { kind } }"),
+        ours("organizations", "{ organizations { nodes { id } } }"),
         ours("teams", "{ teams { nodes { id } } }"),
         ours("users", "{ users { nodes { id } } }"),
         ours("apiKeys", "{ apiKeys { nodes { id } } }"),
@@ -153,6 +179,62 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         ours("joinableTeams", "{ joinableTeams { nodes { id } } }"),
         case("node", "query($id: ID!) { node(id: $id) { id } }", by_id(&anything), &[]),
         case("nodes", "query($id: ID!) { nodes(ids: [$id]) { id } }", by_id(&anything), &[]),
+        case(
+            "organization",
+            "query($id: ID!) { organization(id: $id) { id } }",
+            by_id(&tenants),
+            &[],
+        ),
+        ours(
+            "organizationCreate",
+            "mutation { organizationCreate(input: { name: \"\" }) { organization { id } } }",
+        )
+        .allowing(&[("BAD_USER_INPUT", "input.name")]),
+        case(
+            "organizationUpdate",
+            "mutation($id: ID!) { organizationUpdate(input: { id: $id, name: \"x\", expectedVersion: -1 }) { organization { id } } }",
+            by_id(&tenants),
+            STALE,
+        ),
+        case(
+            "organizationUpdate",
+            "mutation($id: ID!) { organizationUpdate(input: { id: $id, budgets: null, expectedVersion: -1 }) { organization { id } } }",
+            by_id(&tenants)
+                .into_iter()
+                .map(|(name, id, value)| (limited(name), id, value))
+                .collect(),
+            STALE,
+        ),
+        case(
+            "organizationDelete",
+            "mutation($id: ID!) { organizationDelete(input: { ids: [$id], expectedVersion: -1 }) { deletedIds } }",
+            by_id(&tenants),
+            STALE,
+        ),
+        case(
+            "organizationMemberAdd",
+            "mutation($id: ID!) { organizationMemberAdd(input: { organizationId: $id, members: [] }) { organization { id } } }",
+            by_id(&tenants),
+            &[("BAD_USER_INPUT", "input.members")],
+        ),
+        case(
+            "organizationMemberUpdate",
+            "mutation($o: ID!, $u: UserRefInput!) { organizationMemberUpdate(input: { organizationId: $o, user: $u, role: MEMBER, expectedVersion: -1 }) { membership { id } } }",
+            belonging.clone(),
+            STALE,
+        ),
+        case(
+            "organizationMemberRemove",
+            "mutation($o: ID!, $u: UserRefInput!) { organizationMemberRemove(input: { organizationId: $o, user: $u, expectedVersion: -1 }) { deletedId } }",
+            belonging,
+            STALE,
+        ),
+        case(
+            "teamMove",
+            "mutation($id: ID!) { teamMove(input: { id: $id, organizationId: null, expectedVersion: -1 }) { team { id } } }",
+            by_id(&teams),
+            STALE,
+        ),
         case("team", "query($id: ID!) { team(id: $id) { id } }", by_id(&teams), &[]),
         case("user", "query($id: ID!) { user(id: $id) { id } }", by_id(&users), &[]),
         case("apiKey", "query($id: ID!) { apiKey(id: $id) { id } }", by_id(&keys), &[]),
@@ -205,6 +287,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         case(
             "teamMemberUpdate",
             "mutation($t: ID!, $u: UserRefInput!) { teamMemberUpdate(input: { teamId: $t, user: $u, expectedVersion: -1 }) { membership { id } } }",
+            members.clone(),
+            STALE,
+        ),
+        case(
+            "teamMemberBulkUpdate",
+            "mutation($t: ID!, $u: UserRefInput!) { teamMemberBulkUpdate(input: { teamId: $t, members: [{ user: $u, expectedVersion: -1 }] }) { memberships { id } } }",
             members.clone(),
             STALE,
         ),
@@ -372,6 +460,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             STALE,
         ),
         case(
+            "apiKeyBulkUpdate",
+            "mutation($id: ID!) { apiKeyBulkUpdate(input: { keys: [{ id: $id, expectedVersion: -1 }] }) { apiKeys { id } } }",
+            by_id(&keys),
+            STALE,
+        ),
+        case(
             "apiKeyRotate",
             "mutation($id: ID!) { apiKeyRotate(input: { id: $id, expectedVersion: -1 }) { apiKey { id } } }",
             by_id(&keys),
@@ -449,6 +543,8 @@ fn limited(name: &'static str) -> &'static str {
         "A1" => "A1, limits",
         "A2, same organization" => "A2, limits",
         "B1, foreign" => "B1, limits",
+        "A" => "A, limits",
+        "B, foreign" => "B, limits",
         "member of A1" => "member, limits",
         "admin of A1" => "admin of A1, limits",
         "admin of organization A" => "admin of A, limits",

@@ -6,18 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use entity::id::{Id, OrganizationId, UserId};
-use entity::role::OrganizationRole;
-use entity::value::ModelAccess;
-use entity::{organization, organization_membership};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
-};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::client::text;
-use super::{Client, TestApp, noon};
+use super::{Client, TestApp};
 
 /// The personas, in the order of the access matrix.
 pub(crate) const PERSONAS: &[&str] = &[
@@ -47,47 +40,24 @@ pub(crate) struct World {
     people: BTreeMap<&'static str, Client>,
 }
 
-/// Makes an organization. Organizations have no mutation of their own yet.
-pub(crate) async fn organization(app: &TestApp, number: u128, name: &str) -> String {
-    let id = OrganizationId::from_uuid(Uuid::from_u128(number));
-    let row = organization::Model {
-        id,
-        external_id: Some(name.to_lowercase()),
-        name: name.to_owned(),
-        search_text: name.to_lowercase(),
-        metadata: json!({}),
-        model_access: ModelAccess::default(),
-        version: 1,
-        created_at: noon(),
-        created_by: "test".to_owned(),
-        updated_at: noon(),
-        updated_by: "test".to_owned(),
-    };
-    insert(app, row).await;
-    id.to_string()
+/// Makes an organization, whose external id is its name, and returns its id.
+pub(crate) async fn organization(app: &TestApp, name: &str) -> String {
+    let query = "mutation($input: OrganizationCreateInput!) {
+        organizationCreate(input: $input) { organization { id } }
+    }";
+    let input = json!({ "name": name, "externalId": name.to_lowercase().replace(' ', "-") });
+    let data = app.admin().run_with(query, json!({ "input": input })).await.data();
+    text(&data, "/organizationCreate/organization/id")
 }
 
 /// Makes a user a member of an organization.
-pub(crate) async fn join_organization(
-    app: &TestApp,
-    organization: &str,
-    user: &str,
-    role: OrganizationRole,
-) {
-    let organization_id: OrganizationId = organization.parse().unwrap();
-    let user_id: UserId = user.parse().unwrap();
-    let row = organization_membership::Model {
-        id: app.clock.id(),
-        organization_id,
-        user_id,
-        role,
-        version: 1,
-        created_at: noon(),
-        created_by: "test".to_owned(),
-        updated_at: noon(),
-        updated_by: "test".to_owned(),
-    };
-    insert(app, row).await;
+pub(crate) async fn join_organization(app: &TestApp, organization: &str, user: &str, role: &str) {
+    let query = "mutation($input: OrganizationMemberAddInput!) {
+        organizationMemberAdd(input: $input) { organization { id } }
+    }";
+    let members = json!([{ "user": { "id": user }, "role": role }]);
+    let input = json!({ "organizationId": organization, "members": members });
+    app.admin().run_with(query, json!({ "input": input })).await.data();
 }
 
 /// Inserts a row past the API.
@@ -106,8 +76,8 @@ impl World {
     /// Makes the world.
     pub(crate) async fn new(app: &TestApp) -> Self {
         let admin = app.admin();
-        let a = organization(app, 0xa, "Alpha").await;
-        let b = organization(app, 0xb, "Beta").await;
+        let a = organization(app, "Alpha").await;
+        let b = organization(app, "Beta").await;
         let mut users = BTreeMap::new();
         let mut people = BTreeMap::new();
         let mut keys = BTreeMap::new();
@@ -125,16 +95,12 @@ impl World {
             let organization = managed.then_some(&a);
             users.insert(name, user_of(&admin, name, role, organization).await);
         }
-        let admins = organization_membership::Entity::update_many()
-            .filter(
-                organization_membership::Column::UserId
-                    .eq(users["organization_admin"].parse::<UserId>().unwrap()),
-            )
-            .set(organization_membership::ActiveModel {
-                role: ActiveValue::Set(OrganizationRole::Admin),
-                ..Default::default()
-            });
-        admins.exec(&app.database().await).await.unwrap();
+        let query = "mutation($input: OrganizationMemberUpdateInput!) {
+            organizationMemberUpdate(input: $input) { membership { id } }
+        }";
+        let runs = json!({ "id": users["organization_admin"] });
+        let input = json!({ "organizationId": a, "user": runs, "role": "ADMIN" });
+        admin.run_with(query, json!({ "input": input })).await.data();
         let a1 = team(
             &admin,
             "A1",
