@@ -55,6 +55,9 @@ pub enum Error {
         /// The objects that stand in the way, at most 20.
         ids: Vec<String>,
     },
+    /// What an object belongs to was changed by somebody else between two looks at it.
+    #[error("somebody else moved this at the same time; try again")]
+    Overtaken,
     /// A limit of a parent or of the creator would be exceeded.
     #[error("{message}")]
     LimitExceeded {
@@ -119,8 +122,11 @@ impl Error {
     }
 
     /// Whether the same transaction may succeed when it is tried again: serialization failure,
-    /// deadlock, a lock that was waited for in vain, a busy database file.
+    /// deadlock, a lock that was waited for in vain, a busy database file, something that moved.
     pub fn is_transient(&self) -> bool {
+        if matches!(self, Self::Overtaken) {
+            return true;
+        }
         let Self::Database(error) = self else { return false };
         matches!(
             database_code(error).as_deref(),

@@ -13,6 +13,7 @@ pub mod error;
 pub mod loader;
 pub mod node;
 pub mod organization;
+pub mod project;
 pub mod scalar;
 pub mod team;
 pub mod user;
@@ -28,6 +29,7 @@ pub struct Query(
     audit_event::AuditEventQuery,
     budget::BudgetQuery,
     node::NodeQuery,
+    project::ProjectQuery,
     team::TeamQuery,
     user::UserQuery,
     viewer::ViewerQuery,
@@ -39,6 +41,7 @@ pub struct Query(
 pub struct Mutation(
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
+    project::ProjectMutation,
     team::TeamMutation,
     user::UserMutation,
 );

@@ -18,6 +18,8 @@ mod m20261121_000008_create_model_aliases;
 mod m20261121_000009_create_audit_events;
 mod m20261121_000010_create_change_log;
 mod m20261121_000011_create_settings;
+mod m20261121_000013_create_projects;
+mod m20261121_000014_add_project_to_api_keys;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_create_audit_events::Migration),
             Box::new(m20261121_000010_create_change_log::Migration),
             Box::new(m20261121_000011_create_settings::Migration),
+            Box::new(m20261121_000013_create_projects::Migration),
+            Box::new(m20261121_000014_add_project_to_api_keys::Migration),
         ]
     }
 }

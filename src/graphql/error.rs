@@ -70,7 +70,7 @@ impl From<&Error> for ErrorCode {
             Error::NotFound { .. } => Self::NotFound,
             Error::BadInput(_) => Self::BadUserInput,
             Error::AlreadyExists { .. } => Self::AlreadyExists,
-            Error::Conflict { .. } => Self::Conflict,
+            Error::Conflict { .. } | Error::Overtaken => Self::Conflict,
             Error::LimitExceeded { .. } => Self::LimitExceeded,
             Error::TooLate => Self::Timeout,
             error if error.is_late_read() => Self::Timeout,

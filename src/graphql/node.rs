@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
+    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, ProjectId, TeamId, TeamMembershipId,
+    UserId, split,
 };
 
 use super::access::requires;
@@ -12,6 +13,7 @@ use super::budget::Budget;
 use super::context::ContextExt;
 use super::error::ApiResult;
 use super::organization::Organization;
+use super::project::Project;
 use super::team::{Team, TeamMembership};
 use super::user::User;
 use crate::authz::{Permission, Reference};
@@ -29,6 +31,8 @@ pub enum Node {
     Budget(Budget),
     /// An organization.
     Organization(Organization),
+    /// A project.
+    Project(Project),
     /// A team.
     Team(Team),
     /// A membership in a team.
@@ -95,6 +99,9 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             .load_one(OrganizationId::from_uuid(uuid))
             .await?
             .map(|row| Node::Organization(row.into())),
+        ProjectId::PREFIX => {
+            loader.load_one(ProjectId::from_uuid(uuid)).await?.map(|row| Node::Project(row.into()))
+        }
         TeamId::PREFIX => {
             loader.load_one(TeamId::from_uuid(uuid)).await?.map(|row| Node::Team(row.into()))
         }

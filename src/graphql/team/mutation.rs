@@ -264,6 +264,8 @@ pub struct TeamDeletePayload {
     deleted_ids: Vec<ID>,
     /// The number of memberships that went with them.
     deleted_membership_count: i32,
+    /// The number of projects that went with them.
+    deleted_project_count: i32,
     /// The number of keys that went with them.
     deleted_api_key_count: i32,
 }
@@ -382,7 +384,7 @@ impl TeamMutation {
         .await
     }
 
-    /// Deletes teams with their memberships, keys, budgets and aliases: all, or none.
+    /// Deletes teams with their memberships, projects, keys, budgets and aliases: all, or none.
     #[graphql(directive = requires::apply(Permission::TeamDelete))]
     async fn team_delete(
         &self,
@@ -396,6 +398,7 @@ impl TeamMutation {
                 Ok(TeamDeletePayload {
                     deleted_ids: deleted.ids.iter().map(|id| ID(id.to_string())).collect(),
                     deleted_membership_count: count(deleted.memberships),
+                    deleted_project_count: count(deleted.projects),
                     deleted_api_key_count: count(deleted.api_keys),
                 })
             })
