@@ -58,6 +58,7 @@ pub struct Create {
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
 pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
+    let by_project = input.team.is_none();
     if let (None, Some(project)) = (&input.team, &input.project) {
         let seen = project::seen(tx, project).await?;
         let seen = seen.ok_or_else(|| project::missing("input.projectId"))?;
@@ -66,7 +67,7 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     if let Some(team) = &input.team {
         crate::domain::team::lock_above(tx, team).await?;
     }
-    let (owner, team, project) = authorize_owner(tx, &input).await?;
+    let (owner, team, project) = authorize_owner(tx, &input, by_project).await?;
     if let (None, Some(owner)) = (&team, owner) {
         crate::domain::user::lock_shared(tx, owner).await?;
     }
@@ -154,6 +155,7 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
 async fn authorize_owner(
     tx: &Tx,
     input: &Create,
+    by_project: bool,
 ) -> Result<(Option<UserId>, Option<entity::team::Model>, Option<ProjectId>)> {
     let team = match &input.team {
         Some(reference) => {
@@ -168,6 +170,9 @@ async fn authorize_owner(
     let of_team = project
         .as_ref()
         .is_none_or(|project| team.as_ref().is_none_or(|team| project.team_id == team.id));
+    if by_project && !of_team {
+        return Err(Error::Overtaken);
+    }
     let project = project.map(|project| project.id);
     let in_team = |team: &entity::team::Model| Placement::team(team.organization_id, team.id);
     match input.kind {
