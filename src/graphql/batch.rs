@@ -52,14 +52,21 @@ impl Batches {
             loop {
                 // The batches first: all that ended are handed out before a resolver goes on.
                 while let Poll::Ready(Some(())) = running.poll_next_unpin(context) {}
-                if !call.came.swap(false, Ordering::AcqRel) {
+                if call.came.swap(false, Ordering::AcqRel) {
+                    let resolved = resolvers.as_mut().poll(&mut Context::from_waker(&waker));
+                    if resolved.is_ready() {
+                        return resolved;
+                    }
+                }
+                // A level begins when all of the last one has ended: what a quick batch brought
+                // would else ask for the same things as what a slow one brings, in two batches.
+                if !running.is_empty() {
                     return Poll::Pending;
                 }
-                let resolved = resolvers.as_mut().poll(&mut Context::from_waker(&waker));
-                if resolved.is_ready() {
-                    return resolved;
-                }
                 running.extend(self.take());
+                if running.is_empty() {
+                    return Poll::Pending;
+                }
             }
         })
         .await
