@@ -1,5 +1,8 @@
 //! Moving and deleting projects, with what hangs on them.
 
+use entity::api_key;
+use entity::id::ApiKeyId;
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 
 use crate::harness::client::text;
@@ -146,6 +149,43 @@ async fn a_move_carries_or_refuses_the_keys() {
             assert_eq!(answer["teams"]["nodes"], json!([{ "id": world.a2 }]));
         }
         assert_no_orphans(app).await;
+    })
+    .await;
+}
+
+/// C-P7, C-P13: a move carries a thousand keys in a few statements, and no more than that.
+#[tokio::test]
+async fn a_move_carries_at_most_a_thousand_keys() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let root = app.admin();
+        let id = project(&root, &world.a1, json!({ "name": "P" })).await;
+        let (key, _) = api_key(&root, json!({ "kind": "SERVICE", "projectId": id })).await;
+        let database = app.database().await;
+        let query = api_key::Entity::find_by_id(key.parse::<ApiKeyId>().unwrap());
+        let row = query.one(&database).await.unwrap().unwrap();
+        for chunk in 0..5 {
+            let rows = (0..200).map(|number| {
+                let search_text = format!("{chunk} {number}");
+                let row = api_key::Model { id: app.clock.id(), search_text, ..row.clone() };
+                row.into_active_model().reset_all()
+            });
+            let insert = api_key::Entity::insert_many(rows);
+            insert.exec_without_returning(&database).await.unwrap();
+        }
+        let answer = shift(&root, &id, &world.a2, "REFUSE").await;
+        assert!(answer.message().starts_with("1001 key(s)"), "{}", answer.message());
+        assert_eq!(named(&answer).len(), 20);
+        let answer = shift(&root, &id, &world.a2, "CARRY").await;
+        assert_eq!(answer.code(), "CONFLICT");
+        assert!(answer.message().contains("1001 keys"), "{}", answer.message());
+        done(&root, "apiKeyDelete", json!({ "ids": [key] }), "").await;
+        let answer = shift(&root, &id, &world.a2, "CARRY").await;
+        assert!(answer.statements() < 40, "{}", answer.statements());
+        assert_eq!(answer.data()["projectMove"]["movedApiKeyCount"], 1_000);
+        let query = "query($id: ID!) { project(id: $id) { apiKeys { totalCount } } }";
+        let data = root.run_with(query, json!({ "id": id })).await.data();
+        assert_eq!(data["project"]["apiKeys"]["totalCount"], 1_000);
     })
     .await;
 }
