@@ -184,7 +184,7 @@ async fn permission_comes_before_every_rule() {
         for word in ["77", "999", "secret-model", "unknown", "A1", world.a1.as_str()] {
             assert!(!shown.contains(word), "{word} in {shown}");
         }
-        // Who may, and may not read the limits above: the text has no number of the organization.
+        // Who may is told what of its own input is too much, and not what there is above.
         let chief = world.person("team_admin");
         let input = json!({ "teamId": world.a1, "name": "Q",
             "modelAccess": { "mode": "LIST", "models": ["unknown"] } });

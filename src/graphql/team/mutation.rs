@@ -91,7 +91,8 @@ pub struct TeamUpdateInput {
     router_settings: MaybeUndefined<Value>,
     /// Names of guardrails; null for none.
     guardrails: MaybeUndefined<Vec<String>>,
-    /// What happens to members and keys that would exceed the new limits; refused by default.
+    /// What happens to members, projects and keys that would exceed the new limits; refused by
+    /// default.
     #[graphql(default)]
     cascade: Cascade,
     /// The version that you saw; `CONFLICT` when the team has changed since.
@@ -168,7 +169,8 @@ pub struct TeamModelInput {
     team_id: ID,
     /// Names of models, where `*` stands for any text; 1 to 500.
     models: Vec<String>,
-    /// What happens to members and keys that list models which are removed; refused by default.
+    /// What happens to members, projects and keys that list models which are removed; refused by
+    /// default.
     #[graphql(default)]
     cascade: Cascade,
 }
