@@ -8,8 +8,8 @@ use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
 use entity::{
-    api_key, budget, end_user, organization, organization_membership, tag, team, team_membership,
-    user,
+    api_key, budget, end_user, organization, organization_membership, project, tag, team,
+    team_membership, user,
 };
 use sea_orm::EnumIter;
 use serde::Serialize;
@@ -58,6 +58,18 @@ pub enum AuditAction {
     TeamMemberUpdated,
     /// A user ceased to be a member of a team.
     TeamMemberRemoved,
+    /// A project was made.
+    ProjectCreated,
+    /// A project was changed.
+    ProjectUpdated,
+    /// A project was deleted.
+    ProjectDeleted,
+    /// A project was blocked.
+    ProjectBlocked,
+    /// A project was unblocked.
+    ProjectUnblocked,
+    /// A project left a team for another: once in each of the two, with what stood there.
+    ProjectMoved,
     /// A user was made.
     UserCreated,
     /// A user was changed.
@@ -82,6 +94,8 @@ pub enum AuditAction {
     ApiKeyCreated,
     /// A key was changed.
     ApiKeyUpdated,
+    /// A key left a team for another with its project: once in each of the two.
+    ApiKeyMoved,
     /// A key got a new secret.
     ApiKeyRotated,
     /// A key was blocked.
@@ -158,6 +172,12 @@ impl Subject {
     pub fn membership(team: &team::Model, membership: &team_membership::Model) -> Self {
         let id = membership.id;
         Self::new(EntityKind::TeamMembership, id, team.organization_id, Some(team.id))
+    }
+
+    /// A project.
+    pub fn project(project: &project::Model) -> Self {
+        let team = Some(project.team_id);
+        Self::new(EntityKind::Project, project.id, project.organization_id, team)
     }
 
     /// A user.

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entity::id::{OrganizationId, TeamId, UserId};
+use entity::id::{OrganizationId, ProjectId, TeamId, UserId};
 use entity::role::{OrganizationRole, TeamRole};
 use entity::value::Digest;
-use entity::{api_key, api_key_secret, organization_membership, team, team_membership, user};
+use entity::{
+    api_key, api_key_secret, organization_membership, project, team, team_membership, user,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::authz::{Actor, TeamGrant};
@@ -102,6 +104,11 @@ impl Authenticator {
                 return Err(Error::Unauthenticated);
             }
         }
+        if let Some(id) = key.project_id
+            && project_of(&db, id).await?.is_none_or(|project| project.blocked_by.is_some())
+        {
+            return Err(Error::Unauthenticated);
+        }
         self.last_used.note(key.id, now);
         let (user, organizations, teams) = match owner {
             Some(owner) => {
@@ -152,6 +159,11 @@ async fn find(
 #[expect(clippy::disallowed_methods, reason = "a credential is looked up before there is an actor")]
 async fn team_of(db: &Connection, id: TeamId) -> Result<Option<team::Model>> {
     Ok(team::Entity::find_by_id(id).one(db).await?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a credential is looked up before there is an actor")]
+async fn project_of(db: &Connection, id: ProjectId) -> Result<Option<project::Model>> {
+    Ok(project::Entity::find_by_id(id).one(db).await?)
 }
 
 type Connection = Counted<sea_orm::DatabaseConnection>;

@@ -15,12 +15,16 @@ pub mod model_alias;
 pub mod organization;
 pub mod organization_membership;
 pub mod period;
+pub mod project;
 mod reach;
 pub mod scope;
 pub mod settings;
 pub mod tag;
 pub mod team;
 pub mod user;
+
+/// The most objects that an error names.
+const NAMED: usize = 20;
 
 /// What an input says of a field: absent, null and a value are three different things.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -55,8 +55,8 @@ pub enum Error {
         /// The objects that stand in the way, at most 20.
         ids: Vec<String>,
     },
-    /// A team came under another organization between two steps of a transaction.
-    #[error("this was moved meanwhile; try again")]
+    /// What an object belongs to was changed by somebody else between two looks at it.
+    #[error("somebody else moved this at the same time; try again")]
     Moved,
     /// A limit of a parent or of the creator would be exceeded.
     #[error("{message}")]
@@ -147,7 +147,7 @@ impl Error {
     }
 
     /// Whether the same transaction may succeed when it is tried again: serialization failure,
-    /// deadlock, a lock that was waited for in vain, a busy database file, a team that was moved.
+    /// deadlock, a lock that was waited for in vain, a busy database file, something that moved.
     pub fn is_transient(&self) -> bool {
         if matches!(self, Self::Moved) {
             return true;

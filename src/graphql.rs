@@ -14,6 +14,7 @@ pub mod error;
 pub mod loader;
 pub mod node;
 pub mod organization;
+pub mod project;
 pub mod scalar;
 pub mod settings;
 pub mod tag;
@@ -33,6 +34,7 @@ pub struct Query(
     end_user::EndUserQuery,
     node::NodeQuery,
     organization::OrganizationQuery,
+    project::ProjectQuery,
     settings::SettingsQuery,
     tag::TagQuery,
     team::TeamQuery,
@@ -49,6 +51,7 @@ pub struct Mutation(
     budget::BudgetMutation,
     end_user::EndUserMutation,
     organization::OrganizationMutation,
+    project::ProjectMutation,
     settings::SettingsMutation,
     tag::TagMutation,
     team::TeamMemberBulkMutation,

@@ -264,6 +264,7 @@ fn key(number: u64, team: u64) -> api_key::Model {
         kind: ApiKeyKind::Service,
         user_id: None,
         team_id: Some(id(team)),
+        project_id: None,
         external_id: None,
         search_text: name.clone(),
         name: Some(name),

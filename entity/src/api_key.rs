@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-use crate::id::{ApiKeyId, TeamId, UserId};
+use crate::id::{ApiKeyId, ProjectId, TeamId, UserId};
 use crate::role::{ApiKeyKind, BlockLevel};
 use crate::value::{ModelAccess, Words};
 
@@ -21,6 +21,8 @@ pub struct Model {
     pub user_id: Option<UserId>,
     /// The team that is charged; null for a personal key.
     pub team_id: Option<TeamId>,
+    /// The project of that team to which it belongs; null for none.
+    pub project_id: Option<ProjectId>,
     /// The id that the caller chose; unique within the team or the owner.
     pub external_id: Option<String>,
     /// Display name; null for none.
@@ -64,6 +66,10 @@ pub struct Model {
     #[serde(skip)]
     #[sea_orm(belongs_to, from = "team_id", to = "id", on_delete = "Cascade")]
     pub team: BelongsTo<Option<super::team::Entity>>,
+    /// The project.
+    #[serde(skip)]
+    #[sea_orm(belongs_to, from = "project_id", to = "id", on_delete = "Restrict")]
+    pub project: BelongsTo<Option<super::project::Entity>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

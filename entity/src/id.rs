@@ -102,6 +102,8 @@ ids! {
     TeamId = "team",
     /// Identifies a membership of a user in a team.
     TeamMembershipId = "member",
+    /// Identifies a project.
+    ProjectId = "project",
     /// Identifies a user.
     UserId = "user",
     /// Identifies a budget.

@@ -16,6 +16,7 @@ pub mod id;
 pub mod model_alias;
 pub mod organization;
 pub mod organization_membership;
+pub mod project;
 pub mod role;
 pub mod setting;
 pub mod tag;

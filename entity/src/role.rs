@@ -89,6 +89,8 @@ words! {
         Team = "TEAM",
         /// One user within one team.
         TeamMembership = "TEAM_MEMBERSHIP",
+        /// A project of a team.
+        Project = "PROJECT",
         /// A user, in every place.
         User = "USER",
         /// An API key.
@@ -155,6 +157,8 @@ words! {
         Team = "TEAM",
         /// A membership in a team.
         TeamMembership = "TEAM_MEMBERSHIP",
+        /// A project.
+        Project = "PROJECT",
         /// A user.
         User = "USER",
         /// A budget.

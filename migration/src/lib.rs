@@ -18,6 +18,8 @@ mod m20261121_000008_create_model_aliases;
 mod m20261121_000009_create_audit_events;
 mod m20261121_000010_create_change_log;
 mod m20261121_000011_create_settings;
+mod m20261121_000013_create_projects;
+mod m20261121_000014_add_project_to_api_keys;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
 
@@ -40,6 +42,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_create_audit_events::Migration),
             Box::new(m20261121_000010_create_change_log::Migration),
             Box::new(m20261121_000011_create_settings::Migration),
+            Box::new(m20261121_000013_create_projects::Migration),
+            Box::new(m20261121_000014_add_project_to_api_keys::Migration),
             Box::new(m20261121_000018_create_end_users::Migration),
             Box::new(m20261121_000019_create_tags::Migration),
         ]

@@ -54,6 +54,20 @@ pub enum Permission {
     TeamMemberLimitUpdate,
     /// Make members team admins, and admins members.
     TeamMemberRoleUpdate,
+    /// Make projects.
+    ProjectCreate,
+    /// See projects.
+    ProjectRead,
+    /// See what ordinary members do not see of a project: its metadata and object permissions.
+    ProjectDetailRead,
+    /// Change projects, with their budgets and model access.
+    ProjectUpdate,
+    /// Block and unblock projects.
+    ProjectBlock,
+    /// Move projects to another team.
+    ProjectMove,
+    /// Delete projects.
+    ProjectDelete,
     /// Make users.
     UserCreate,
     /// See users.
@@ -140,6 +154,8 @@ impl Permission {
                 | P::OrganizationDetailRead
                 | P::TeamRead
                 | P::TeamDetailRead
+                | P::ProjectRead
+                | P::ProjectDetailRead
                 | P::UserRead
                 | P::UserContactRead
                 | P::UserDetailRead

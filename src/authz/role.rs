@@ -105,6 +105,23 @@ impl Permission {
                 OneselfInTeam,
             ],
             Self::TeamMemberRoleUpdate => &[PlatformAdmin, OrganizationAdmin],
+            Self::ProjectRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                TeamMember,
+                ServiceKey,
+                ONESELF,
+                OneselfReading,
+            ],
+            Self::ProjectDetailRead => {
+                &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin]
+            }
+            Self::ProjectCreate | Self::ProjectUpdate | Self::ProjectBlock => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
+            }
+            Self::ProjectMove | Self::ProjectDelete => &[PlatformAdmin, OrganizationAdmin],
             Self::UserCreate | Self::UserDelete | Self::UserBlock => {
                 &[PlatformAdmin, OrganizationAdmin]
             }

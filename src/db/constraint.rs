@@ -28,6 +28,18 @@ const CONSTRAINTS: &[(&str, &str, &str, &str)] = &[
         "this external id is taken by another team",
     ),
     (
+        "projects.external_id",
+        "projects_organization_id_external_id_key",
+        "externalId",
+        "this external id is taken by another project",
+    ),
+    (
+        "projects.external_id",
+        "projects_external_id_key",
+        "externalId",
+        "this external id is taken by another project",
+    ),
+    (
         "users.external_id",
         "users_external_id_key",
         "externalId",

@@ -13,7 +13,7 @@ pub use secrets::rotate;
 use secrets::secret_row;
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, OrganizationId, TeamId, UserId};
+use entity::id::{ApiKeyId, OrganizationId, ProjectId, TeamId, UserId};
 use entity::role::{ApiKeyKind, Counting};
 use entity::value::{ModelAccess, Words};
 use entity::{api_key, api_key_secret};
@@ -48,6 +48,8 @@ pub struct Update {
     pub name: Change<String>,
     /// Which models it may call.
     pub model_access: Change<ModelAccess>,
+    /// The project of its team to which it is to belong.
+    pub project: Change<Reference>,
     /// What it may be used for.
     pub allowed_routes: Change<Vec<String>>,
     /// The new labels.
@@ -71,6 +73,8 @@ pub struct Filter {
     pub kinds: Option<Vec<ApiKeyKind>>,
     /// Only keys of these teams.
     pub team_ids: Option<Vec<TeamId>>,
+    /// Only keys of these projects.
+    pub project_ids: Option<Vec<ProjectId>>,
     /// Only keys of these users.
     pub user_ids: Option<Vec<UserId>>,
     /// Only blocked keys, or only others.
@@ -124,6 +128,9 @@ fn filtered(
     }
     if let Some(ids) = &filter.team_ids {
         select = select.filter(api_key::Column::TeamId.is_in(ids.iter().copied()));
+    }
+    if let Some(ids) = &filter.project_ids {
+        select = select.filter(api_key::Column::ProjectId.is_in(ids.iter().copied()));
     }
     if let Some(ids) = &filter.user_ids {
         select = select.filter(api_key::Column::UserId.is_in(ids.iter().copied()));
@@ -255,23 +262,32 @@ impl Resource for api_key::Model {
 }
 
 /// Finds a key whose limits are to change, as [`authorize`] does, and locks the rows above it first:
-/// the organization, the team and the member, or the owner.
+/// the organization, the team, the project with the one to which it is to go, and the member; or
+/// the owner.
 ///
 /// # Errors
-/// Those of [`authorize`].
+/// Those of [`authorize`]; [`Error::Moved`] when somebody moved the key meanwhile.
 pub async fn authorize_limits(
     tx: &Tx,
     permission: Permission,
     reference: &Reference,
+    project: Option<&Reference>,
     field: &str,
 ) -> Result<Authorized<api_key::Model>> {
+    let mut seen = None;
     if let Some(select) = named(visible_to(tx.actor()), reference)
         && let Some(key) = super::at_most_one(select.limit(2).all(tx.db()).await?)?
     {
-        // What a key belongs to never changes.
+        seen = Some((key.team_id, key.project_id));
         match (key.team_id, key.user_id) {
             (Some(team), user) => {
                 super::team::lock_shared(tx, team).await?;
+                let next = match project {
+                    Some(project) => super::project::seen(tx, project).await?,
+                    None => None,
+                };
+                let next = next.map(|project| project.id);
+                super::project::lock_shared(tx, key.project_id.into_iter().chain(next)).await?;
                 if let Some(user) = user {
                     membership::of_user_in_team(tx, team, user).await?;
                 }
@@ -280,7 +296,34 @@ pub async fn authorize_limits(
             (None, None) => {}
         }
     }
-    authorize(tx, permission, reference, field).await
+    let key = authorize::<api_key::Model>(tx, permission, reference, field).await?;
+    if seen != Some((key.team_id, key.project_id)) {
+        return Err(Error::Moved);
+    }
+    Ok(key)
+}
+
+/// The project to which a key is to belong: one of its team. Any change of it changes what limits
+/// the key, so that owners alone do not make it.
+async fn next_project(
+    tx: &Tx,
+    key: &Authorized<api_key::Model>,
+    change: &Change<Reference>,
+) -> Result<Option<ProjectId>> {
+    match change {
+        Change::Keep => return Ok(key.project_id),
+        Change::Clear | Change::Set(_) => also(tx, key, Permission::ApiKeyLimitUpdate).await?,
+    }
+    let Some(reference) = change.value() else { return Ok(None) };
+    let project = super::project::find_shared(tx, reference, "input.projectId").await?;
+    if key.team_id != Some(project.team_id) {
+        return Err(not_of_team());
+    }
+    Ok(Some(project.id))
+}
+
+fn not_of_team() -> Error {
+    Error::input("input.projectId", "the key and its project belong to the same team")
 }
 
 async fn organization_of(tx: &Tx, key: &api_key::Model) -> Result<Option<OrganizationId>> {
@@ -345,6 +388,12 @@ async fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
         return Err(Error::limit(
             "input.expiresAt",
             "the key that you use expires: the other key must not outlive it",
+        ));
+    }
+    if own.project_id.is_some() && row.project_id != own.project_id {
+        return Err(Error::limit(
+            "input.projectId",
+            "the key that you use belongs to a project: the other key must belong to it too",
         ));
     }
     if !own.tags.0.iter().all(|tag| row.tags.0.contains(tag)) {
@@ -446,6 +495,7 @@ pub async fn update(
     field::expect_version(input.expected_version, key.version)?;
     let before = (*key).clone();
     let mut after = before.clone();
+    after.project_id = next_project(tx, &key, &input.project).await?;
     let mut faults = Faults::default();
     if let Some(external_id) = input.external_id.value() {
         faults.external_id("input.externalId", external_id);
@@ -504,7 +554,9 @@ pub async fn update(
     let place = place(tx, &after).await?;
     let subject = Subject::api_key(&after, place.organization);
     tx.record(Event::changed(AuditAction::ApiKeyUpdated, subject, &before, &after));
-    let limited = input.budgets.is_given() || after.model_access != before.model_access;
+    let limited = input.budgets.is_given()
+        || after.model_access != before.model_access
+        || after.project_id != before.project_id;
     let own = limit::held_by(tx, &[place.scope]).await?;
     match input.budgets {
         Change::Keep => {}
@@ -539,7 +591,12 @@ fn widens(before: &api_key::Model, after: &api_key::Model) -> bool {
         (Some(before), Some(after)) => after > before,
     };
     let tags = !before.tags.0.iter().all(|tag| after.tags.0.contains(tag));
-    routes || longer || tags || !model_access::is_within(&after.model_access, &before.model_access)
+    let elsewhere = before.project_id != after.project_id;
+    routes
+        || longer
+        || tags
+        || elsewhere
+        || !model_access::is_within(&after.model_access, &before.model_access)
 }
 
 /// Blocks a key: it is refused at once.

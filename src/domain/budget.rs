@@ -7,8 +7,8 @@
 mod assign;
 mod in_force;
 
-pub(crate) use assign::replace_limits;
 pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
+pub(crate) use assign::{replace_limits, used_beside};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};
@@ -186,6 +186,7 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
         )
         .add(scope(ScopeKind::TeamMemberDefault, ids("teams", visible_teams.clone())))
         .add(scope(ScopeKind::Team, ids("teams", visible_teams)))
+        .add(scope(ScopeKind::Project, ids("projects", in_teams("projects"))))
         .add(scope(ScopeKind::TeamMembership, ids("team_memberships", own("team_memberships"))))
         .add(scope(ScopeKind::ApiKey, ids("api_keys", keys)))
         .add(scope(ScopeKind::EndUser, ids("end_users", super::end_user::in_reach(actor))))

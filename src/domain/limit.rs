@@ -13,7 +13,9 @@ pub(crate) use tier::{check_tier, lock_above_tier};
 use entity::id::TeamId;
 use entity::role::ScopeKind;
 use entity::value::ModelAccess;
-use entity::{api_key, budget, budget_assignment, organization, team, team_membership, user};
+use entity::{
+    api_key, budget, budget_assignment, organization, project, team, team_membership, user,
+};
 use sea_orm::sea_query::{
     Condition, Expr, ExprTrait, LockType, Query, SelectStatement, SimpleExpr,
 };
@@ -22,14 +24,12 @@ use uuid::Uuid;
 
 use super::period::Period;
 use super::scope::{Place, Scope, by_kind, descendants};
-use super::{Cascade, model_access};
+use super::{Cascade, NAMED, model_access};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, policy};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 
-/// The most objects that an error names.
-const NAMED: usize = 20;
 /// The most scopes of which one statement speaks: SQLite binds at most 32,766 values.
 const SCOPES: usize = 1_000;
 
@@ -184,7 +184,7 @@ async fn held(tx: &Tx, condition: Condition, lock: LockType) -> Result<Vec<Held>
         .collect())
 }
 
-/// The model access of scopes. Users, teams and organizations are locked against writers.
+/// The model access of scopes. Users, projects, teams and organizations are locked against writers.
 async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
     macro_rules! access {
         ($table:ident) => {
@@ -201,6 +201,7 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
         ScopeKind::Organization => access!(organization),
         ScopeKind::Team => access!(team),
         ScopeKind::TeamMembership => access!(team_membership),
+        ScopeKind::Project => access!(project),
         ScopeKind::User => access!(user),
         ScopeKind::ApiKey => access!(api_key),
         ScopeKind::EndUser
@@ -393,6 +394,7 @@ fn below(scopes: &[Scope]) -> Condition {
         let descendants = descendants(kind, &ids);
         for (kind, table, rows) in [
             (ScopeKind::Team, "teams", descendants.teams),
+            (ScopeKind::Project, "projects", descendants.projects),
             (ScopeKind::TeamMembership, "team_memberships", descendants.memberships),
             (ScopeKind::ApiKey, "api_keys", descendants.keys),
             (ScopeKind::TeamMemberDefault, "teams", descendants.member_defaults),
@@ -431,6 +433,7 @@ pub(crate) async fn lock_below(tx: &Tx, place: &Place, access: &ModelAccess) -> 
         };
     }
     lock!(team, rows.teams);
+    lock!(project, rows.projects);
     lock!(team_membership, rows.memberships);
     lock!(api_key, rows.keys);
     Ok(())
@@ -475,6 +478,7 @@ async fn check_access_below(
     }
     let organization = place.organization;
     narrow!(team, rows.teams, Scope::team, TeamUpdated, Subject::team);
+    narrow!(project, rows.projects, Scope::project, ProjectUpdated, Subject::project);
     narrow!(
         team_membership,
         rows.memberships,

@@ -215,6 +215,25 @@ pub(crate) async fn of_user_in_team(
     Ok(row.one(tx.db()).await?)
 }
 
+/// The memberships of users in a team, by user, locked against their removal; for what must hold
+/// whoever asks.
+#[expect(clippy::disallowed_methods, reason = "of a team that the caller may act in")]
+pub(crate) async fn of_users_in_team(
+    tx: &Tx,
+    team: TeamId,
+    users: &BTreeSet<UserId>,
+) -> Result<BTreeMap<UserId, team_membership::Model>> {
+    if users.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = team_membership::Entity::find()
+        .filter(team_membership::Column::TeamId.eq(team))
+        .filter(team_membership::Column::UserId.is_in(users.iter().copied()))
+        .order_by_asc(team_membership::Column::Id)
+        .lock(LockType::Share);
+    Ok(rows.all(tx.db()).await?.into_iter().map(|row| (row.user_id, row)).collect())
+}
+
 /// Whether a list of members to be added names the caller.
 pub(crate) fn lists(tx: &Tx, organization: Option<OrganizationId>, members: &[Add]) -> bool {
     let Some(own) = tx.actor().user() else { return true };

@@ -7,10 +7,10 @@ pub(crate) use places::places;
 use std::collections::BTreeMap;
 
 use entity::id::{
-    ApiKeyId, EndUserId, Id, OrganizationId, TagId, TeamId, TeamMembershipId, UserId,
+    ApiKeyId, EndUserId, Id, OrganizationId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
 };
 use entity::role::ScopeKind;
-use entity::{api_key, end_user, organization, tag, team, team_membership, user};
+use entity::{api_key, end_user, organization, project, tag, team, team_membership, user};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use uuid::Uuid;
 
@@ -39,6 +39,11 @@ impl Scope {
     /// A member of a team.
     pub fn membership(id: TeamMembershipId) -> Self {
         Self { kind: ScopeKind::TeamMembership, id: id.uuid() }
+    }
+
+    /// A project.
+    pub fn project(id: ProjectId) -> Self {
+        Self { kind: ScopeKind::Project, id: id.uuid() }
     }
 
     /// A user.
@@ -78,6 +83,7 @@ impl std::fmt::Display for Scope {
             ScopeKind::Organization => OrganizationId::from_uuid(self.id).fmt(f),
             ScopeKind::Team => TeamId::from_uuid(self.id).fmt(f),
             ScopeKind::TeamMembership => TeamMembershipId::from_uuid(self.id).fmt(f),
+            ScopeKind::Project => ProjectId::from_uuid(self.id).fmt(f),
             ScopeKind::User => UserId::from_uuid(self.id).fmt(f),
             ScopeKind::ApiKey => ApiKeyId::from_uuid(self.id).fmt(f),
             ScopeKind::EndUser => EndUserId::from_uuid(self.id).fmt(f),
@@ -137,6 +143,14 @@ impl Place {
         place
     }
 
+    /// A project: the team and its organization are above it.
+    pub fn project(team: &team::Model, project: &project::Model) -> Self {
+        let mut place = Self::team(team);
+        place.ancestors.push(place.scope);
+        place.scope = Scope::project(project.id);
+        place
+    }
+
     /// A user: nothing is above it.
     pub fn user(user: &user::Model) -> Self {
         let scope = Scope::user(user.id);
@@ -180,7 +194,7 @@ impl Place {
         }
     }
 
-    /// A key: in a team, its member and the team are above it; else its owner.
+    /// A key: in a team, its project, its member and the team are above it; else its owner.
     pub fn api_key(
         key: &api_key::Model,
         team: Option<&team::Model>,
@@ -190,6 +204,7 @@ impl Place {
             (Some(team), _) => {
                 let mut place = Self::team(team);
                 place.ancestors.push(place.scope);
+                place.ancestors.extend(key.project_id.map(Scope::project));
                 place.ancestors.extend(membership.map(|member| Scope::membership(member.id)));
                 place
             }
@@ -209,7 +224,9 @@ impl Place {
     /// Where one of the scopes above it stands, as far as rights go.
     pub fn placement_of(&self, ancestor: Scope) -> Placement {
         match (ancestor.kind, self.team) {
-            (ScopeKind::Team, Some(team)) => Placement::team(self.organization, team),
+            (ScopeKind::Team | ScopeKind::Project, Some(team)) => {
+                Placement::team(self.organization, team)
+            }
             (ScopeKind::TeamMembership, Some(team)) => {
                 Placement::team(self.organization, team).owned_by(self.owner)
             }
@@ -219,12 +236,14 @@ impl Place {
     }
 }
 
-/// The conditions under which a row of a table of scopes lies below a scope: for teams, members and
-/// keys, in this order; `None` where the kind has no such descendants.
+/// The conditions under which a row of a table of scopes lies below a scope: for teams, projects,
+/// members and keys, in this order; `None` where the kind has no such descendants.
 #[derive(Debug, Default)]
 pub struct Descendants {
     /// Rows of `teams`.
     pub teams: Option<SimpleExpr>,
+    /// Rows of `projects`.
+    pub projects: Option<SimpleExpr>,
     /// Rows of `team_memberships`.
     pub memberships: Option<SimpleExpr>,
     /// Rows of `api_keys`.
@@ -248,6 +267,7 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
             };
             Descendants {
                 teams: Some(column("teams", "organization_id").is_in(ids())),
+                projects: Some(column("projects", "team_id").in_subquery(teams())),
                 memberships: Some(column("team_memberships", "team_id").in_subquery(teams())),
                 keys: Some(column("api_keys", "team_id").in_subquery(teams())),
                 member_defaults: Some(column("teams", "organization_id").is_in(ids())),
@@ -255,6 +275,7 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
         }
         ScopeKind::Team => Descendants {
             teams: None,
+            projects: Some(column("projects", "team_id").is_in(ids())),
             memberships: Some(column("team_memberships", "team_id").is_in(ids())),
             keys: Some(column("api_keys", "team_id").is_in(ids())),
             member_defaults: Some(column("teams", "id").is_in(ids())),
@@ -269,6 +290,10 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
                 .to_owned();
             Descendants { keys: Some(Expr::exists(member)), ..Descendants::default() }
         }
+        ScopeKind::Project => Descendants {
+            keys: Some(column("api_keys", "project_id").is_in(ids())),
+            ..Descendants::default()
+        },
         ScopeKind::User => Descendants {
             keys: Some(
                 column("api_keys", "user_id")

@@ -15,7 +15,8 @@ use entity::team;
 use entity::value::{MemberPermissions, ModelAccess, Words};
 use sea_orm::sea_query::{ExprTrait, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use serde_json::Value;
 
@@ -322,6 +323,27 @@ pub(crate) async fn lock_shared(tx: &Tx, id: TeamId) -> Result<()> {
     let above = super::organization::lock_of_teams(tx, team::Entity::find_by_id(id)).await?;
     let team = team::Entity::find_by_id(id).lock(LockType::Share).one(tx.db()).await?;
     team.map_or(Ok(()), |team| still_under(&team, &above))
+}
+
+/// Locks teams, after their organizations, against changes of their limits.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above rows that the caller may see")]
+pub(crate) async fn lock_all_shared(tx: &Tx, ids: &[TeamId]) -> Result<()> {
+    let teams = || team::Entity::find().filter(team::Column::Id.is_in(ids.iter().copied()));
+    super::organization::lock_of_teams(tx, teams()).await?;
+    teams().order_by_asc(team::Column::Id).lock(LockType::Share).all(tx.db()).await?;
+    Ok(())
+}
+
+/// The team of a reference, if the caller may see it, without a lock: where to begin locking.
+///
+/// # Errors
+/// What the database answers, and when an external id names several.
+pub(crate) async fn seen(tx: &Tx, reference: &Reference) -> Result<Option<team::Model>> {
+    let Some(select) = named(visible_to(tx.actor()), reference) else { return Ok(None) };
+    super::at_most_one(select.limit(2).all(tx.db()).await?)
 }
 
 /// The team of a reference, if the caller may see it, locked against changes of its limits.

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
 use entity::audit_event;
 use entity::id::{
-    ApiKeyId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId, TagId, TeamId,
-    TeamMembershipId, UserId, split,
+    ApiKeyId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId, ProjectId, TagId,
+    TeamId, TeamMembershipId, UserId, split,
 };
 use entity::role;
 use serde_json::Value;
@@ -45,6 +45,7 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
         Kind::OrganizationMembership => OrganizationMembershipId::from_uuid(id).to_string(),
         Kind::Team => TeamId::from_uuid(id).to_string(),
         Kind::TeamMembership => TeamMembershipId::from_uuid(id).to_string(),
+        Kind::Project => ProjectId::from_uuid(id).to_string(),
         Kind::User => UserId::from_uuid(id).to_string(),
         Kind::Budget => BudgetId::from_uuid(id).to_string(),
         Kind::ApiKey => ApiKeyId::from_uuid(id).to_string(),

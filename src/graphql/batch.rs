@@ -3,8 +3,8 @@
 //! A loader that waits for a while before it asks the database sees some of its keys and misses
 //! others, by chance; a loaded machine then runs more statements than an idle one. Here nothing is
 //! left to chance: resolvers run until none of them can go on, and only then does every loader take
-//! the keys that it was given. What a finished batch brought is handed to all who wait for it before
-//! any of them goes on, so that the next level again is one batch. And no request waits for a timer.
+//! the keys that it was given. The next batches begin when all of these have ended, so that the next
+//! level again is one batch for each loader. And no request waits for a timer.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -52,14 +52,21 @@ impl Batches {
             loop {
                 // The batches first: all that ended are handed out before a resolver goes on.
                 while let Poll::Ready(Some(())) = running.poll_next_unpin(context) {}
-                if !call.came.swap(false, Ordering::AcqRel) {
+                if call.came.swap(false, Ordering::AcqRel) {
+                    let resolved = resolvers.as_mut().poll(&mut Context::from_waker(&waker));
+                    if resolved.is_ready() {
+                        return resolved;
+                    }
+                }
+                // A level begins when all of the last one has ended: what a quick batch brought
+                // would else ask for the same things as what a slow one brings, in two batches.
+                if !running.is_empty() {
                     return Poll::Pending;
                 }
-                let resolved = resolvers.as_mut().poll(&mut Context::from_waker(&waker));
-                if resolved.is_ready() {
-                    return resolved;
-                }
                 running.extend(self.take());
+                if running.is_empty() {
+                    return Poll::Pending;
+                }
             }
         })
         .await

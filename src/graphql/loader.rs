@@ -14,13 +14,12 @@ use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::id::{
-    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, OrganizationMembershipId, TagId, TeamId,
-    TeamMembershipId, UserId,
+    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, OrganizationMembershipId, ProjectId,
+    TagId, TeamId, TeamMembershipId, UserId,
 };
 use entity::{
     api_key, api_key_secret, audit_event, end_user, model_alias, organization,
-    organization_membership, tag, team,
-    team_membership, user,
+    organization_membership, project, tag, team, team_membership, user,
 };
 
 use super::batch::Batches;
@@ -58,6 +57,18 @@ pub(super) struct KeysOfTeam(pub TeamId, pub Arc<Page>);
 /// The number of keys of a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeyCountOfTeam(pub TeamId);
+/// The projects of a team.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ProjectsOf(pub TeamId, pub Arc<Page>);
+/// The number of projects of a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ProjectCountOf(pub TeamId);
+/// The keys of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeysOfProject(pub ProjectId, pub Arc<Page>);
+/// The number of keys of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KeyCountOfProject(pub ProjectId);
 /// The keys of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeysOfUser(pub UserId, pub Arc<Page>);
@@ -96,6 +107,7 @@ macro_rules! by_id {
 by_id! {
     OrganizationId => organization::Model, org::by_ids;
     OrganizationMembershipId => organization_membership::Model, domain::organization_membership::by_ids;
+    ProjectId => project::Model, domain::project::by_ids;
     TeamId => team::Model, domain::team::by_ids;
     TeamMembershipId => team_membership::Model, membership::by_ids;
     UserId => user::Model, domain::user::by_ids;
@@ -187,6 +199,67 @@ impl Loader<KeysOfTeam> for Reader {
             }
         }
         Ok(loaded)
+    }
+}
+
+impl Loader<ProjectsOf> for Reader {
+    type Value = Rows<project::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[ProjectsOf]) -> Loaded<ProjectsOf, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, teams) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let groups = domain::project::of_teams(self, &teams, &page).await.map_err(Arc::new)?;
+            let keyed =
+                groups.into_iter().map(|(team, rows)| (ProjectsOf(team, Arc::clone(&page)), rows));
+            loaded.extend(keyed);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<ProjectCountOf> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[ProjectCountOf]) -> Loaded<ProjectCountOf, u64> {
+        let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = domain::project::count_of_teams(self, &teams).await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(team, count)| (ProjectCountOf(team), count)).collect())
+    }
+}
+
+impl Loader<KeysOfProject> for Reader {
+    type Value = Rows<api_key::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeysOfProject]) -> Loaded<KeysOfProject, Self::Value> {
+        let mut loaded = HashMap::new();
+        for (page, projects) in by_page(keys.iter().map(|key| (key.0, Arc::clone(&key.1)))) {
+            let ids: Vec<_> = projects.iter().map(|project| project.uuid()).collect();
+            let column = api_key::Column::ProjectId;
+            let rows = domain::api_key::of_parents(self, column, &ids, &page);
+            let rows = rows.await.map_err(Arc::new)?;
+            for (project, rows) in crate::db::page::group(rows, &page, |row| row.project_id) {
+                if let Some(project) = project {
+                    loaded.insert(KeysOfProject(project, Arc::clone(&page)), rows);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<KeyCountOfProject> for Reader {
+    type Value = u64;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[KeyCountOfProject]) -> Loaded<KeyCountOfProject, u64> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
+        let column = api_key::Column::ProjectId;
+        let counts = domain::api_key::count_of_parents::<ProjectId>(self, column, &ids);
+        let counts = counts.await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(project, count)| (KeyCountOfProject(project), count)).collect())
     }
 }
 

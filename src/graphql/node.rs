@@ -2,9 +2,8 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId, TagId,
-    TeamId,
-    TeamMembershipId, UserId, split,
+    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId,
+    ProjectId, TagId, TeamId, TeamMembershipId, UserId, split,
 };
 
 use super::access::requires;
@@ -15,6 +14,7 @@ use super::context::ContextExt;
 use super::end_user::EndUser;
 use super::error::ApiResult;
 use super::organization::{Organization, OrganizationMembership};
+use super::project::Project;
 use super::tag::Tag;
 use super::team::{Team, TeamMembership};
 use super::user::User;
@@ -37,6 +37,8 @@ pub enum Node {
     Organization(Organization),
     /// A membership in an organization.
     OrganizationMembership(OrganizationMembership),
+    /// A project.
+    Project(Project),
     /// A tag.
     Tag(Tag),
     /// A team.
@@ -115,6 +117,9 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             .load_one(OrganizationMembershipId::from_uuid(uuid))
             .await?
             .map(|row| Node::OrganizationMembership(row.into())),
+        ProjectId::PREFIX => {
+            loader.load_one(ProjectId::from_uuid(uuid)).await?.map(|row| Node::Project(row.into()))
+        }
         TeamId::PREFIX => {
             loader.load_one(TeamId::from_uuid(uuid)).await?.map(|row| Node::Team(row.into()))
         }

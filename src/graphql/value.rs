@@ -96,6 +96,8 @@ pub enum ScopeKind {
     Team,
     /// One user within one team.
     TeamMembership,
+    /// A project of a team.
+    Project,
     /// A user, in every place.
     User,
     /// An API key.
@@ -162,6 +164,8 @@ pub enum EntityKind {
     Team,
     /// A membership in a team.
     TeamMembership,
+    /// A project.
+    Project,
     /// A user.
     User,
     /// A budget.

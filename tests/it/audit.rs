@@ -144,6 +144,38 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
         &["TEAM_MODEL_ALIAS_REMOVED"],
     )
     .await;
+    let project =
+        json!({ "teamId": team, "name": "P", "budgets": [{ "create": { "maxSpend": "1" } }] });
+    let project = step(
+        "projectCreate",
+        "project { id }",
+        project,
+        &["BUDGET_ASSIGNED", "BUDGET_CREATED", "PROJECT_CREATED"],
+    )
+    .await;
+    let project = text(&project, "/project/id");
+    let renamed = json!({ "id": project, "name": "Q" });
+    step("projectUpdate", "project { id }", renamed.clone(), &["PROJECT_UPDATED"]).await;
+    step("projectUpdate", "project { id }", renamed, &[]).await;
+    let this = json!({ "id": project });
+    step("projectBlock", "project { id }", this.clone(), &["PROJECT_BLOCKED"]).await;
+    step("projectBlock", "project { id }", this.clone(), &[]).await;
+    step("projectUnblock", "project { id }", this, &["PROJECT_UNBLOCKED"]).await;
+    let other =
+        step("teamCreate", "team { id }", json!({ "name": "Other" }), &["TEAM_CREATED"]).await;
+    let other = text(&other, "/team/id");
+    let away = json!({ "id": project, "teamId": other });
+    let moved = ["PROJECT_MOVED", "PROJECT_MOVED"];
+    step("projectMove", "project { id }", away.clone(), &moved).await;
+    step("projectMove", "project { id }", away, &[]).await;
+    step(
+        "projectDelete",
+        "deletedIds",
+        json!({ "ids": [project] }),
+        &["BUDGET_DELETED", "BUDGET_UNASSIGNED", "PROJECT_DELETED"],
+    )
+    .await;
+    step("teamDelete", "deletedIds", json!({ "ids": [other] }), &["TEAM_DELETED"]).await;
     let member = json!({ "user": { "id": ada }, "role": "ADMIN", "budgets": [{ "create": { "maxSpend": "1" } }] });
     step(
         "teamMemberAdd",
@@ -309,7 +341,7 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     seen
 }
 
-/// T-NEW-18, T-UPD-10, T-DEL-3, M-ADD-14, C-T31: every change of rows is in the trail, with the
+/// T-NEW-18, T-UPD-10, T-DEL-3, M-ADD-14, C-T31, C-P13: every change of rows is in the trail, with the
 /// transaction that made it.
 #[tokio::test]
 async fn every_mutation_records_exactly_its_events() {
@@ -338,6 +370,7 @@ async fn no_query_records_an_event() {
             "{ teams { totalCount nodes { id members { nodes { user { email } } } } } }",
             "{ users { nodes { id apiKeys { nodes { id } } } } }",
             "{ apiKeys { nodes { id hint } } }",
+            "{ projects { totalCount nodes { id apiKeys { nodes { id } } } } }",
             "{ budgets { nodes { id } } }",
             "{ joinableTeams { nodes { id } } }",
             "{ settings { version teamDefaults { budgets { id } } } }",

@@ -15,7 +15,7 @@ use tollkeep::db::DatabaseSettings;
 use crate::harness::client::text;
 use crate::harness::world::{World, api_key, join_organization, organization, user};
 use crate::harness::{Answer, Kind, TestApp, on_each_database, on_each_database_with};
-use crate::steps::{assert_no_orphans, change, done, read, rows, sql_id};
+use crate::steps::{assert_no_orphans, change, done, project, read, rows, sql_id};
 
 async fn query(database: &impl ConnectionTrait, sql: &str) -> Vec<QueryResult> {
     database.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap()
@@ -48,6 +48,8 @@ struct Tree {
     organization: String,
     beyond: String,
     team: String,
+    other_team: String,
+    project: String,
     user: String,
     stranger: String,
     key: String,
@@ -74,7 +76,12 @@ impl Tree {
         let input = json!({ "name": "Tree", "organizationId": organization, "budgets": cap(CAP),
             "members": [member] });
         let team = text(&done(&admin, "teamCreate", input, "team { id }").await, "/team/id");
-        let input = json!({ "userId": person, "teamId": team, "budgets": cap("1") });
+        let member = json!({ "user": { "id": person } });
+        let input = json!({ "name": "Other", "organizationId": organization, "members": [member] });
+        let other = done(&admin, "teamCreate", input, "team { id }").await;
+        let other_team = text(&other, "/team/id");
+        let project = project(&admin, &team, json!({ "name": "P", "budgets": cap(CAP) })).await;
+        let input = json!({ "userId": person, "projectId": project, "budgets": cap("1") });
         let (key, _) = api_key(&admin, input).await;
         let (personal, _) = api_key(&admin, json!({ "userId": person, "budgets": cap("1") })).await;
         let input = json!({ "name": "tier", "limits": { "maxSpend": CAP } });
@@ -85,7 +92,18 @@ impl Tree {
         let access = json!({ "mode": "LIST", "models": ["gpt-4o"] });
         let input = json!({ "id": beyond, "budgets": cap(CAP), "modelAccess": access });
         done(&admin, "organizationUpdate", input, "__typename").await;
-        Self { organization, beyond, team, user: person, stranger, key, personal, tier }
+        Self {
+            organization,
+            beyond,
+            team,
+            other_team,
+            project,
+            user: person,
+            stranger,
+            key,
+            personal,
+            tier,
+        }
     }
 
     /// A row, as SQL finds it.
@@ -104,13 +122,19 @@ impl Tree {
                 )
             }
             "team" => format!("teams WHERE id = {}", id(&self.team)),
+            "other team" => format!("teams WHERE id = {}", id(&self.other_team)),
+            "project" => format!("projects WHERE id = {}", id(&self.project)),
             "user" => format!("users WHERE id = {}", id(&self.user)),
             "stranger" => format!("users WHERE id = {}", id(&self.stranger)),
             "member" => members,
+            "other member" => {
+                format!("team_memberships WHERE team_id = {}", id(&self.other_team))
+            }
             "key" => format!("api_keys WHERE id = {}", id(&self.key)),
             "personal key" => format!("api_keys WHERE id = {}", id(&self.personal)),
             "tier" => format!("budgets WHERE id = {}", id(&self.tier)),
             "team's budget" => format!("budgets WHERE owner_id = {}", id(&self.team)),
+            "project's budget" => format!("budgets WHERE owner_id = {}", id(&self.project)),
             "user's budget" => format!("budgets WHERE owner_id = {}", id(&self.user)),
             "key's budget" => format!("budgets WHERE owner_id = {}", id(&self.key)),
             "personal key's budget" => format!("budgets WHERE owner_id = {}", id(&self.personal)),
@@ -122,7 +146,8 @@ impl Tree {
     /// Commands, and rows that each locks, in the order in which it must.
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn commands(&self) -> Vec<(&'static str, Value, Vec<&'static str>)> {
-        let Self { organization, beyond, team, user, stranger, key, personal, tier } = self;
+        let Self { organization, beyond, team, other_team, project, .. } = self;
+        let Self { user, stranger, key, personal, tier, .. } = self;
         let (budgets, models) = (cap(CAP), json!({ "mode": "LIST", "models": ["gpt-4o"] }));
         let member = json!({ "id": user });
         let added = json!([{ "user": { "id": stranger }, "budgets": budgets }]);
@@ -130,7 +155,7 @@ impl Tree {
             (
                 "apiKeyUpdate",
                 json!({ "id": key, "budgets": budgets, "modelAccess": models }),
-                vec!["organization", "team", "member", "key", "key's budget"],
+                vec!["organization", "team", "project", "member", "key", "key's budget"],
             ),
             (
                 "apiKeyUpdate",
@@ -139,8 +164,8 @@ impl Tree {
             ),
             (
                 "apiKeyCreate",
-                json!({ "userId": user, "teamId": team, "budgets": budgets }),
-                vec!["organization", "team", "user", "member", "team's budget"],
+                json!({ "userId": user, "projectId": project, "budgets": budgets }),
+                vec!["organization", "team", "project", "user", "member", "team's budget"],
             ),
             (
                 "apiKeyCreate",
@@ -156,7 +181,30 @@ impl Tree {
             (
                 "teamUpdate",
                 json!({ "id": team, "budgets": budgets, "modelAccess": models }),
-                vec!["organization", "team", "member", "key", "team's budget"],
+                vec!["organization", "team", "project", "member", "key", "team's budget"],
+            ),
+            (
+                "projectCreate",
+                json!({ "teamId": team, "name": "P", "budgets": budgets }),
+                vec!["organization", "team", "team's budget"],
+            ),
+            (
+                "projectUpdate",
+                json!({ "id": project, "budgets": budgets, "modelAccess": models }),
+                vec!["organization", "team", "project", "key", "project's budget"],
+            ),
+            (
+                "projectMove",
+                json!({ "id": project, "teamId": other_team, "apiKeys": "CARRY" }),
+                vec![
+                    "organization",
+                    "team",
+                    "other team",
+                    "project",
+                    "other member",
+                    "key",
+                    "project's budget",
+                ],
             ),
             (
                 "teamMemberAdd",
@@ -174,7 +222,11 @@ impl Tree {
                 json!({ "teamId": team, "user": member }),
                 vec!["organization", "team", "member", "key", "key's budget"],
             ),
-            ("teamDelete", json!({ "ids": [team] }), vec!["team", "member", "key", "key's budget"]),
+            (
+                "teamDelete",
+                json!({ "ids": [team] }),
+                vec!["team", "project", "member", "key", "key's budget"],
+            ),
             (
                 "userUpdate",
                 json!({ "id": user, "budgets": budgets, "modelAccess": models }),
@@ -252,8 +304,8 @@ impl Tree {
     }
 }
 
-/// SECURITY case 20: every command locks rows in one order: organization, team, user, membership,
-/// key, budget. A command that waits for one of them has locked none that comes later.
+/// SECURITY case 20: every command locks rows in one order: organization, team, project, user,
+/// membership, key, budget. A command that waits for one of them has locked none that comes later.
 #[tokio::test]
 async fn every_command_locks_in_one_order() {
     on_each_database(async |app| {
@@ -360,7 +412,7 @@ async fn limits_above_and_below_do_not_pass_each_other() {
         let admin = app.admin();
         for number in 0..14 {
             let tree = Tree::grow(app, number).await;
-            let Tree { team, user, key, personal, tier, .. } = &tree;
+            let Tree { team, project, user, key, personal, tier, .. } = &tree;
             let member = json!({ "id": user });
             // What has no budget yet has no row at which two writers could meet.
             for (mutation, input, selection) in [
@@ -370,6 +422,7 @@ async fn limits_above_and_below_do_not_pass_each_other() {
                     json!({ "teamId": team, "user": member, "budgets": null }),
                     "membership { id }",
                 ),
+                ("projectUpdate", json!({ "id": project, "budgets": null }), "project { id }"),
                 ("userUpdate", json!({ "id": user, "budgets": null }), "user { id }"),
                 ("apiKeyUpdate", json!({ "id": key, "budgets": null }), "apiKey { id }"),
                 ("apiKeyUpdate", json!({ "id": personal, "budgets": null }), "apiKey { id }"),

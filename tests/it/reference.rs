@@ -26,6 +26,12 @@ const FAMILIES: &[(&str, u32)] = &[
     ("M-DEL-", 8),
     ("M-UPD-", 8),
     ("C-T", 32),
+    ("P-NEW-", 12),
+    ("P-UPD-", 9),
+    ("P-DEL-", 3),
+    ("P-INFO-", 1),
+    ("P-LIST-", 1),
+    ("C-P", 15),
 ];
 
 fn ids() -> Vec<String> {
@@ -81,9 +87,9 @@ fn every_rule_of_the_reference_has_a_test_or_a_reason() {
     let reasons: BTreeMap<_, _> = REASONS.iter().copied().collect();
     let mut text = String::from(
         "# Coverage of the reference system's rules\n\n\
-         The rules of LiteLLM's team and membership endpoints (T, M) and their defects (C-T), by the\n\
-         ids that the tests cite. Each has a test, or a reason why it does not apply. This file is\n\
-         written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
+         The rules of LiteLLM's endpoints for teams, memberships and projects (T, M, P) and their\n\
+         defects (C-T, C-P), by the ids that the tests cite. Each has a test, or a reason why it does\n\
+         not apply. This file is written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
          | Rule | Tests, or the reason why there is none |\n| --- | --- |\n",
     );
     let mut open = Vec::new();

@@ -4,12 +4,14 @@ use serde_json::json;
 
 use crate::harness::world::{api_key, join_organization, organization, team, user};
 use crate::harness::{TestApp, on_each_database};
+use crate::steps::project;
 
-/// The dashboard's question: fifty teams, each with members, users, budgets and keys.
+/// The dashboard's question: fifty teams, each with members, users, budgets, projects and keys.
 const DASHBOARD: &str = "query($first: Int!) { teams(first: $first) { nodes {
     id name
     members(first: 10) { nodes { role user { name email } budgets { spent remaining } } }
     apiKeys(first: 5) { nodes { name hint } }
+    projects(first: 5) { nodes { name budgets { spent remaining } } }
     budgets { spent remaining resetsAt budget { maxSpend period } }
 } } }";
 
@@ -39,6 +41,11 @@ async fn many_teams(app: &TestApp) {
         let id = format!("team-{number:02}");
         api_key(&admin, json!({ "kind": "SERVICE", "teamId": id, "name": "ci" })).await;
         api_key(&admin, json!({ "userId": users[0], "teamId": id, "name": "own" })).await;
+        for name in ["one", "two"] {
+            let budgets = json!([{ "create": { "maxSpend": "2" } }]);
+            let own = project(&admin, &id, json!({ "name": name, "budgets": budgets })).await;
+            api_key(&admin, json!({ "kind": "SERVICE", "projectId": own, "name": name })).await;
+        }
     }
     let _ = team;
 }
@@ -57,6 +64,9 @@ async fn an_edge_costs_the_same_for_one_parent_and_for_fifty() {
             "members(first: 3) { nodes { budgets { spent } team { name } } }",
             "members { nodes { user { teamMemberships(first: 2) { totalCount nodes { id } } } } }",
             "members { nodes { user { apiKeys(first: 2) { totalCount nodes { id } } budgets { spent } } } }",
+            "projects(first: 2) { nodes { name metadata team { name } } }",
+            "projects { totalCount nodes { budgets { spent } } }",
+            "projects { nodes { apiKeys(first: 1) { totalCount nodes { project { name } hint } } } }",
             "apiKeys(first: 2) { nodes { name } }",
             "apiKeys(first: 2) { totalCount nodes { hint previousSecretValidUntil } }",
             "apiKeys(first: 2) { nodes { user { name } team { name } budgets { spent } } }",

@@ -29,6 +29,13 @@ pub(crate) async fn read(client: &Client, query: &str) -> Value {
     data.as_object().and_then(|fields| fields.values().next()).cloned().unwrap_or_default()
 }
 
+/// Makes a project in a team, and returns its id.
+pub(crate) async fn project(client: &Client, team: &str, mut input: Value) -> String {
+    input["teamId"] = json!(team);
+    let made = done(client, "projectCreate", input, "project { id }").await;
+    crate::harness::client::text(&made, "/project/id")
+}
+
 /// Whether the server knows the caller's key.
 pub(crate) async fn is_known(client: &Client) -> bool {
     match client.run("{ __typename }").await.status {
@@ -63,11 +70,13 @@ pub(crate) fn sql_id(app: &TestApp, id: &str) -> String {
     }
 }
 
-/// Fails if some row speaks of a user, a key, a team or a budget that is no more.
+/// Fails if some row speaks of a user, a key, a team, a project or a budget that is no more.
 pub(crate) async fn assert_no_orphans(app: &TestApp) {
     for (table, column, parent) in [
         ("api_keys", "user_id", "users"),
         ("api_keys", "team_id", "teams"),
+        ("api_keys", "project_id", "projects"),
+        ("projects", "team_id", "teams"),
         ("api_key_secrets", "api_key_id", "api_keys"),
         ("team_memberships", "user_id", "users"),
         ("team_memberships", "team_id", "teams"),
@@ -88,8 +97,9 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
         assert_eq!(rows(app, &lost).await, 0, "{lost}");
     }
     let scopes = "SELECT id FROM users UNION SELECT id FROM teams UNION SELECT id FROM api_keys \
-                  UNION SELECT id FROM team_memberships UNION SELECT id FROM organizations \
-                  UNION SELECT id FROM end_users UNION SELECT id FROM tags";
+                  UNION SELECT id FROM projects UNION SELECT id FROM team_memberships \
+                  UNION SELECT id FROM organizations UNION SELECT id FROM end_users \
+                  UNION SELECT id FROM tags";
     let lost = format!(
         "budget_assignments WHERE scope_id NOT IN ({scopes}) \
          AND scope_kind NOT IN ('TEAM_DEFAULT', 'USER_DEFAULT', 'END_USER_DEFAULT')"

@@ -110,6 +110,7 @@ pub(crate) async fn rows(app: &TestApp) -> Vec<(&'static str, i64)> {
     for table in [
         "teams",
         "team_memberships",
+        "projects",
         "model_aliases",
         "budgets",
         "budget_assignments",

@@ -6,8 +6,8 @@ use crate::harness::on_each_database;
 use crate::harness::world::{World, team};
 use crate::team_calls::{call, done, members, number, read, rows};
 
-/// T-NEW-2, T-LIST-2, T-UPD-1, T-DEL-1, T-INFO-1, T-BLK-2, M-ADD-1, M-DEL-1, M-UPD-1, C-T30, C-T32:
-/// without a database every field has one answer, and none pretends that there are no teams.
+/// T-NEW-2, T-LIST-2, T-UPD-1, T-DEL-1, T-INFO-1, T-BLK-2, M-ADD-1, M-DEL-1, M-UPD-1, C-T30, C-T32,
+/// P-NEW-2, P-UPD-1, P-DEL-1: without a database every field has one answer, and none pretends that there are no teams.
 #[tokio::test]
 async fn without_a_database_every_answer_says_so() {
     on_each_database(async |app| {
@@ -20,6 +20,11 @@ async fn without_a_database_every_answer_says_so() {
             ("teamUpdate", json!({ "id": world.a1, "name": "T" })),
             ("teamDelete", json!({ "ids": [world.a1] })),
             ("teamBlock", json!({ "id": world.a1 })),
+            ("projectCreate", json!({ "teamId": world.a1, "name": "P" })),
+            ("projectUpdate", json!({ "id": "p", "name": "P" })),
+            ("projectBlock", json!({ "id": "p" })),
+            ("projectMove", json!({ "id": "p", "teamId": world.a2 })),
+            ("projectDelete", json!({ "ids": ["p"] })),
             ("teamMemberAdd", json!({ "teamId": world.a1, "members": [{ "user": user }] })),
             ("teamMemberUpdate", json!({ "teamId": world.a1, "user": user })),
             ("teamMemberRemove", json!({ "teamId": world.a1, "user": user })),
@@ -31,6 +36,8 @@ async fn without_a_database_every_answer_says_so() {
             "{ teams { nodes { id } } }",
             "{ teams { totalCount } }",
             "{ joinableTeams { nodes { id } } }",
+            "{ projects { totalCount } }",
+            "{ project(id: \"x\") { id } }",
             "{ team(id: \"x\") { id } }",
         ] {
             let answer = admin.run(query).await;

@@ -2,18 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use entity::api_key;
-use entity::id::UserId;
+use entity::id::{ProjectId, UserId};
 use entity::role::ApiKeyKind;
 use entity::value::ModelAccess;
 use serde_json::Value;
 
-use super::{WithSecret, check_own_key, check_pots, check_routes, limited_by, secret_row};
+use super::{
+    WithSecret, check_own_key, check_pots, check_routes, limited_by, not_of_team, secret_row,
+};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
 use crate::domain::scope::Place;
-use crate::domain::{budget, limit, membership, period, settings};
+use crate::domain::{budget, limit, membership, period, project, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -26,6 +28,8 @@ pub struct Create {
     pub user: Option<Reference>,
     /// The team that is charged.
     pub team: Option<Reference>,
+    /// The project of that team to which it is to belong; it tells the team as well.
+    pub project: Option<Reference>,
     /// The caller's id for it.
     pub external_id: Option<String>,
     /// Its name.
@@ -53,12 +57,18 @@ pub struct Create {
 /// # Errors
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
-pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
+pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
+    let by_project = input.team.is_none();
+    if let (None, Some(project)) = (&input.team, &input.project) {
+        let seen = project::seen(tx, project).await?;
+        let seen = seen.ok_or_else(|| project::missing("input.projectId"))?;
+        input.team = Some(Reference::to(seen.team_id));
+    }
     let above = match &input.team {
         Some(team) => crate::domain::team::lock_above(tx, team).await?,
         None => Vec::new(),
     };
-    let (owner, team) = authorize_owner(tx, &input).await?;
+    let (owner, team, project) = authorize_owner(tx, &input, by_project).await?;
     if let Some(team) = &team {
         crate::domain::team::still_under(team, &above)?;
     }
@@ -107,6 +117,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
         kind: input.kind,
         user_id: owner,
         team_id: team.as_ref().map(|team| team.id),
+        project_id: project,
         search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
         external_id: input.external_id,
         name: input.name,
@@ -147,17 +158,29 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<WithSecret> {
     Ok(WithSecret { api_key: row, secret })
 }
 
-/// Finds owner and team, and proves that the caller may make such a key for them.
+/// Finds owner, team and project, and proves that the caller may make such a key for them.
 async fn authorize_owner(
     tx: &Tx,
     input: &Create,
-) -> Result<(Option<UserId>, Option<entity::team::Model>)> {
+    by_project: bool,
+) -> Result<(Option<UserId>, Option<entity::team::Model>, Option<ProjectId>)> {
     let team = match &input.team {
         Some(reference) => {
             Some(crate::domain::team::find_shared(tx, reference, "input.teamId").await?)
         }
         None => None,
     };
+    let project = match &input.project {
+        Some(reference) => Some(project::find_shared(tx, reference, "input.projectId").await?),
+        None => None,
+    };
+    let of_team = project
+        .as_ref()
+        .is_none_or(|project| team.as_ref().is_none_or(|team| project.team_id == team.id));
+    if by_project && !of_team {
+        return Err(Error::Moved);
+    }
+    let project = project.map(|project| project.id);
     let in_team = |team: &entity::team::Model| Placement::team(team.organization_id, team.id);
     match input.kind {
         ApiKeyKind::Gateway => {
@@ -185,7 +208,8 @@ async fn authorize_owner(
             };
             authorize_at(tx, permission, place.owned_by(owner))?;
             return match owner {
-                Some(owner) => Ok((Some(owner), team)),
+                Some(_) if !of_team => Err(not_of_team()),
+                Some(owner) => Ok((Some(owner), team, project)),
                 None => Err(Error::input("input.userId", "say whose key this is to be")),
             };
         }
@@ -197,11 +221,14 @@ async fn authorize_owner(
     if input.kind == ApiKeyKind::Service && team.is_none() {
         faults.add("input.teamId", "a service key belongs to a team");
     }
-    if input.kind != ApiKeyKind::Service && team.is_some() {
+    if input.kind != ApiKeyKind::Service && project.is_some() {
+        faults
+            .add("input.projectId", "only keys of the kinds USER and SERVICE belong to a project");
+    } else if input.kind != ApiKeyKind::Service && team.is_some() {
         faults.add("input.teamId", "only keys of the kinds USER and SERVICE belong to a team");
     }
     faults.finish()?;
-    Ok((None, team))
+    if of_team { Ok((None, team, project)) } else { Err(not_of_team()) }
 }
 
 async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {

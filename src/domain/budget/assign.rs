@@ -298,6 +298,19 @@ async fn has_users(tx: &Tx, budget: BudgetId) -> Result<bool> {
     Ok(!users.limit(1).all(tx.db()).await?.is_empty())
 }
 
+/// The budgets among those held that are in force on other scopes too.
+pub(crate) async fn used_beside(
+    tx: &Tx,
+    held: &[Held],
+    scopes: &[Scope],
+) -> Result<BTreeSet<BudgetId>> {
+    let ids: BTreeSet<_> = held.iter().map(|held| held.budget.id).collect();
+    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.is_in(ids));
+    let users = users.all(tx.db()).await?;
+    let elsewhere = users.iter().filter(|(row, _)| !scopes.contains(&limit::scope_of(row)));
+    Ok(elsewhere.map(|(row, _)| row.budget_id).collect())
+}
+
 /// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
 /// fork that takes the scope's counters along. The period is not touched unless it changes.
 pub(crate) async fn replace_limits(

@@ -3,8 +3,8 @@
 use entity::id::OrganizationId;
 use entity::role::{EmailConfirmation, ScopeKind};
 use entity::{
-    api_key, budget, budget_assignment, end_user as end_user_row, organization, organization_membership, team,
-    team_membership, user,
+    api_key, budget, budget_assignment, end_user as end_user_row, organization,
+    organization_membership, team, team_membership, user,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use entity::role::ScopeKind;
-use entity::{api_key, end_user, organization, tag, team, team_membership, user};
+use entity::{api_key, end_user, organization, project, tag, team, team_membership, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
@@ -35,6 +35,16 @@ pub(crate) async fn places(tx: &Tx, scopes: &[Scope]) -> Result<BTreeMap<Scope, 
                 found.extend(
                     rows.all(tx.db()).await?.iter().filter_map(|(member, team)| {
                         Some(Place::membership(team.as_ref()?, member))
+                    }),
+                );
+            }
+            ScopeKind::Project => {
+                let rows = project::Entity::find()
+                    .find_also_related(team::Entity)
+                    .filter(project::Column::Id.is_in(ids));
+                found.extend(
+                    rows.all(tx.db()).await?.iter().filter_map(|(project, team)| {
+                        Some(Place::project(team.as_ref()?, project))
                     }),
                 );
             }

@@ -2,7 +2,7 @@
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
-use entity::{api_key, end_user, model_alias, team, team_membership};
+use entity::{api_key, end_user, model_alias, project, team, team_membership};
 use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -20,6 +20,8 @@ pub struct Deleted {
     pub ids: Vec<TeamId>,
     /// Their members.
     pub memberships: u64,
+    /// Their projects.
+    pub projects: u64,
     /// Their keys.
     pub api_keys: u64,
     /// Their end users.
@@ -53,6 +55,8 @@ pub async fn delete(
         }
     }
     let ids: Vec<_> = teams.iter().map(|team| team.id).collect();
+    let own = project::Column::TeamId.is_in(ids.iter().copied());
+    crate::domain::project::lock(tx, own).await?;
     membership::lock(tx, team_membership::Column::TeamId.is_in(ids.iter().copied())).await?;
     crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
     let mut deleted = Deleted::default();
@@ -76,6 +80,7 @@ async fn lock_named(tx: &Tx, references: &[Reference]) -> Result<()> {
 pub(crate) async fn remove(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Result<()> {
     let keys = crate::domain::api_key::of_team(tx, team.id, None).await?;
     deleted.api_keys += crate::domain::api_key::remove_all(tx, keys, team.organization_id).await?;
+    deleted.projects += crate::domain::project::remove_of_team(tx, team.id).await?;
     let members = membership::of_team_for_update(tx, team.id).await?;
     let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
     limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;

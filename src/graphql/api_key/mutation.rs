@@ -25,6 +25,9 @@ pub struct ApiKeyCreateInput {
     user_id: Option<ID>,
     /// The team that is charged, by id or external id. The owner must be its member.
     team_id: Option<ID>,
+    /// The project of that team to which the key is to belong, by id or external id. Without
+    /// `teamId` it tells the team as well.
+    project_id: Option<ID>,
     /// An id of your own, unique within the team, or else for the owner.
     external_id: Option<String>,
     /// The display name; 1 to 200 characters.
@@ -62,6 +65,9 @@ pub struct ApiKeyUpdateInput {
     name: MaybeUndefined<String>,
     /// Which models the key may call; null for all that the scopes above allow.
     model_access: MaybeUndefined<ModelAccessInput>,
+    /// The project of the key's team to which it is to belong, by id or external id; null for none.
+    /// Needs the permission `API_KEY_LIMIT_UPDATE`.
+    project_id: MaybeUndefined<ID>,
     /// What the key may be used for; null for all that its kind allows.
     allowed_routes: MaybeUndefined<Vec<String>>,
     /// The new labels; null for none.
@@ -186,6 +192,7 @@ impl ApiKeyMutation {
             kind: input.kind.into(),
             user: input.user_id.map(|id| Reference::parse(&id)),
             team: input.team_id.map(|id| Reference::parse(&id)),
+            project: input.project_id.map(|id| Reference::parse(&id)),
             external_id: input.external_id,
             name: input.name,
             model_access: input.model_access.map(Into::into),
@@ -217,7 +224,9 @@ impl ApiKeyMutation {
         mutate(ctx, input.into_domain(), |tx, (reference, input)| {
             Box::pin(async move {
                 let permission = Permission::ApiKeyUpdate;
-                let key = domain::authorize_limits(tx, permission, &reference, "input.id").await?;
+                let project = input.project.value();
+                let key = domain::authorize_limits(tx, permission, &reference, project, "input.id");
+                let key = key.await?;
                 let api_key = domain::update(tx, key, input).await?;
                 Ok(ApiKeyUpdatePayload { api_key: api_key.into() })
             })

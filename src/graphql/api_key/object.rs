@@ -10,6 +10,7 @@ use crate::graphql::budget::BudgetAssignment;
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{BudgetsOf, SecretsOf};
+use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
 use crate::graphql::user::User;
@@ -66,6 +67,14 @@ impl ApiKey {
     /// The team that is charged; null for a key outside of any team.
     async fn team(&self, ctx: &Context<'_>) -> Option<ApiResult<Team>> {
         match ctx.loader().load_one(self.0.team_id?).await {
+            Ok(found) => found.map(|row| Ok(row.into())),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// The project of the team to which the key belongs; null for none.
+    async fn project(&self, ctx: &Context<'_>) -> Option<ApiResult<Project>> {
+        match ctx.loader().load_one(self.0.project_id?).await {
             Ok(found) => found.map(|row| Ok(row.into())),
             Err(error) => Some(Err(error.into())),
         }

@@ -13,6 +13,7 @@ use crate::graphql::access::requires;
 use crate::graphql::connection::{self, Connection, OrderInput};
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::ApiResult;
+use crate::graphql::project::project_ids;
 use crate::graphql::team::{check_search, user_id};
 use crate::graphql::user::team_ids;
 use crate::graphql::value::ApiKeyKind;
@@ -27,6 +28,8 @@ pub struct ApiKeyFilter {
     kinds: Option<Vec<ApiKeyKind>>,
     /// Only keys of these teams, by id or external id; at most 100.
     team_ids: Option<Vec<ID>>,
+    /// Only keys of these projects, by id or external id; at most 100.
+    project_ids: Option<Vec<ID>>,
     /// Only keys of this user, by id or external id.
     user_id: Option<ID>,
     /// Only blocked keys, or only others.
@@ -94,6 +97,9 @@ async fn resolve(ctx: &Context<'_>, filter: ApiKeyFilter) -> ApiResult<domain::F
     if let Some(ids) = &filter.team_ids {
         faults.ids("filter.teamIds", ids.len());
     }
+    if let Some(ids) = &filter.project_ids {
+        faults.ids("filter.projectIds", ids.len());
+    }
     faults.finish()?;
     Ok(domain::Filter {
         search: filter.search,
@@ -101,6 +107,10 @@ async fn resolve(ctx: &Context<'_>, filter: ApiKeyFilter) -> ApiResult<domain::F
         team_ids: match &filter.team_ids {
             None => None,
             Some(ids) => Some(team_ids(ctx, ids).await?),
+        },
+        project_ids: match &filter.project_ids {
+            None => None,
+            Some(ids) => Some(project_ids(ctx, ids).await?),
         },
         user_ids: match &filter.user_id {
             None => None,

@@ -115,7 +115,8 @@ pub struct TeamUpdateInput {
     router_settings: MaybeUndefined<Value>,
     /// Names of guardrails; null for none.
     guardrails: MaybeUndefined<Vec<String>>,
-    /// What happens to members and keys that would exceed the new limits; refused by default.
+    /// What happens to members, projects and keys that would exceed the new limits; refused by
+    /// default.
     #[graphql(default)]
     cascade: Cascade,
     /// The version that you saw; `CONFLICT` when the team has changed since.
@@ -192,7 +193,8 @@ pub struct TeamModelInput {
     team_id: ID,
     /// Names of models, where `*` stands for any text; 1 to 500.
     models: Vec<String>,
-    /// What happens to members and keys that list models which are removed; refused by default.
+    /// What happens to members, projects and keys that list models which are removed; refused by
+    /// default.
     #[graphql(default)]
     cascade: Cascade,
 }
@@ -288,6 +290,8 @@ pub struct TeamDeletePayload {
     deleted_ids: Vec<ID>,
     /// The number of memberships that went with them.
     deleted_membership_count: i32,
+    /// The number of projects that went with them.
+    deleted_project_count: i32,
     /// The number of keys that went with them.
     deleted_api_key_count: i32,
     /// The number of end users that went with them.
@@ -410,7 +414,8 @@ impl TeamMutation {
         .await
     }
 
-    /// Deletes teams with their memberships, keys, end users, budgets and aliases: all, or none.
+    /// Deletes teams with their memberships, projects, keys, end users, budgets and aliases: all, or
+    /// none.
     #[graphql(directive = requires::apply(Permission::TeamDelete))]
     async fn team_delete(
         &self,
@@ -424,6 +429,7 @@ impl TeamMutation {
                 Ok(TeamDeletePayload {
                     deleted_ids: deleted.ids.iter().map(|id| ID(id.to_string())).collect(),
                     deleted_membership_count: count(deleted.memberships),
+                    deleted_project_count: count(deleted.projects),
                     deleted_api_key_count: count(deleted.api_keys),
                     deleted_end_user_count: count(deleted.end_users),
                 })

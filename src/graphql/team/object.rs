@@ -17,9 +17,11 @@ use crate::graphql::connection::{self, Connection, OrderInput};
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{
-    AliasesOf, BudgetsOf, KeyCountOfTeam, KeysOfTeam, MemberCountOf, MembersOf,
+    AliasesOf, BudgetsOf, KeyCountOfTeam, KeysOfTeam, MemberCountOf, MembersOf, ProjectCountOf,
+    ProjectsOf,
 };
 use crate::graphql::organization::Organization;
+use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
 use crate::graphql::value::{BlockLevel, ModelAccess, TeamMemberPermission};
 
@@ -208,6 +210,23 @@ impl Team {
         Some(self.keys_page(ctx, &request, order_by).await)
     }
 
+    /// The projects of the team, by name.
+    async fn projects(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+        #[graphql(desc = "By name, ascending, unless you say otherwise.")] order_by: Option<
+            OrderInput,
+        >,
+    ) -> Option<ApiResult<Connection<Project>>> {
+        let request = connection::request(first, after, last, before);
+        Some(self.projects_page(ctx, &request, order_by).await)
+    }
+
     /// Whether you may do this to the team: for buttons that need not be shown.
     async fn viewer_can(
         &self,
@@ -254,6 +273,19 @@ impl Team {
         let rows = rows.unwrap_or_else(Rows::empty);
         let count = connection::counted(ctx.loader(), MemberCountOf(self.0.id));
         Ok(Connection::new(&page, rows, |row| (String::new(), row.id.uuid()), count))
+    }
+
+    async fn projects_page(
+        &self,
+        ctx: &Context<'_>,
+        request: &PageRequest,
+        order: Option<OrderInput>,
+    ) -> ApiResult<Connection<Project>> {
+        let page = Arc::new(Page::new(request, connection::by_name(order), &"projects")?);
+        let rows = ctx.loader().load_one(ProjectsOf(self.0.id, Arc::clone(&page))).await?;
+        let rows = rows.unwrap_or_else(Rows::empty);
+        let count = connection::counted(ctx.loader(), ProjectCountOf(self.0.id));
+        Ok(Connection::new(&page, rows, |row| (row.search_text.clone(), row.id.uuid()), count))
     }
 
     async fn keys_page(

@@ -22,9 +22,9 @@ pub(super) struct Case {
     pub(super) undo: Option<&'static str>,
 }
 
-const STALE: &[(&str, &str)] = &[("CONFLICT", "-")];
+pub(super) const STALE: &[(&str, &str)] = &[("CONFLICT", "-")];
 
-fn case(
+pub(super) fn case(
     field: &'static str,
     query: &'static str,
     objects: Vec<(&'static str, String, Value)>,
@@ -533,6 +533,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         objects,
         &[("BAD_USER_INPUT", "input.name"), ("BAD_USER_INPUT", "input.userId")],
     ));
+    cases.extend(super::projects::project_cases(app, world).await);
     cases
 }
 
