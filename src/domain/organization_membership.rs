@@ -375,7 +375,8 @@ pub async fn remove(tx: &mut Tx, member: Member, expected_version: Option<i32>) 
     Ok(removed)
 }
 
-/// Takes a user out of teams, with its keys there: all keys are locked before the first budget.
+/// Takes a user out of teams, with its keys there. The teams and the user are locked; memberships, of
+/// other members too where an admin leaves, come before keys, and all keys before the first budget.
 #[expect(clippy::disallowed_methods, reason = "of an organization that the caller runs")]
 async fn leave_teams(
     tx: &mut Tx,
@@ -387,9 +388,13 @@ async fn leave_teams(
     let members = team_membership::Entity::find()
         .filter(team_membership::Column::UserId.eq(user.id))
         .filter(team_membership::Column::TeamId.is_in(ids()))
-        .order_by_asc(team_membership::Column::Id)
-        .lock(LockType::Update);
+        .order_by_asc(team_membership::Column::Id);
     let members = members.all(tx.db()).await?;
+    let led = members.iter().filter(|member| member.role == TeamRole::Admin);
+    let locked = team_membership::Column::Id
+        .is_in(members.iter().map(|member| member.id))
+        .or(team_membership::Column::TeamId.is_in(led.map(|member| member.team_id)));
+    team_members::lock(tx, locked).await?;
     let keys = entity::api_key::Column::TeamId
         .is_in(ids())
         .and(entity::api_key::Column::UserId.eq(user.id));
