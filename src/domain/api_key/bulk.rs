@@ -32,7 +32,9 @@ pub async fn update_many(
     for (index, (reference, change)) in items.into_iter().enumerate() {
         let at = |error: Error| error.in_item("keys", index);
         let permission = Permission::ApiKeyUpdate;
-        let key = authorize_limits(tx, permission, &reference, "input.id").await.map_err(at)?;
+        let project = change.project.value();
+        let key = authorize_limits(tx, permission, &reference, project, "input.id");
+        let key = key.await.map_err(at)?;
         if let Some(other) = seen.insert(key.id, index) {
             let message = format!("this is the same key as key {other}");
             return Err(Error::input(format!("input.keys.{index}.id"), message));
@@ -56,6 +58,8 @@ async fn lock(tx: &Tx, items: &[(Reference, Update)]) -> Result<()> {
     let above = team::Entity::find().filter(team::Column::Id.is_in(teams()));
     crate::domain::organization::lock_of_teams(tx, above.clone()).await?;
     above.order_by_asc(team::Column::Id).lock(LockType::Share).all(tx.db()).await?;
+    let projects = keys.iter().filter_map(|key| key.project_id);
+    crate::domain::project::lock_shared(tx, projects).await?;
     let owners = keys.iter().filter(|key| key.team_id.is_none()).filter_map(|key| key.user_id);
     let owners = user::Entity::find().filter(user::Column::Id.is_in(owners));
     owners.order_by_asc(user::Column::Id).lock(LockType::Share).all(tx.db()).await?;

@@ -4,7 +4,7 @@ use entity::id::OrganizationId;
 use entity::role::{EmailConfirmation, ScopeKind};
 use entity::{
     api_key, budget, budget_assignment, end_user as end_user_row, organization,
-    organization_membership, team, team_membership, user,
+    organization_membership, project as project_row, team, team_membership, user,
 };
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -13,7 +13,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Reference, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
-use crate::domain::{end_user, limit, membership, tag, team as teams};
+use crate::domain::{end_user, limit, membership, project, tag, team as teams};
 use crate::error::Result;
 
 /// What went with deleted organizations.
@@ -126,6 +126,7 @@ async fn lock_within(
             .and_where(Expr::col(("teams", "organization_id")).is_in(ids()))
             .to_owned()
     };
+    project::lock(tx, project_row::Column::TeamId.in_subquery(in_teams())).await?;
     membership::lock(tx, team_membership::Column::TeamId.in_subquery(in_teams())).await?;
     crate::domain::api_key::lock(tx, api_key::Column::TeamId.in_subquery(in_teams())).await?;
     Ok((teams, users))

@@ -79,6 +79,8 @@ pub async fn relocate(tx: &mut Tx, input: Move) -> Result<team::Model> {
         // Budgets of scopes above are locked before those of scopes below.
         limit::held_by(tx, &[Scope::organization(organization.id)]).await?;
     }
+    let following = crate::domain::project::follow_team(tx, &after, after.organization_id);
+    following.await.map_err(taken_by_project)?;
     take_budgets_along(tx, &before, &after).await?;
     if let Some(organization) = &organization {
         let (parent, access) = (Scope::organization(organization.id), &organization.model_access);
@@ -135,6 +137,17 @@ fn taken(error: Error) -> Error {
         Error::AlreadyExists { .. } => Error::AlreadyExists {
             field: "input.organizationId".to_owned(),
             message: "a team there has the external id of this team".to_owned(),
+        },
+        other => other,
+    }
+}
+
+/// As [`taken`], for a project of the team.
+fn taken_by_project(error: Error) -> Error {
+    match error {
+        Error::AlreadyExists { .. } => Error::AlreadyExists {
+            field: "input.organizationId".to_owned(),
+            message: "a project there has the external id of a project of this team".to_owned(),
         },
         other => other,
     }

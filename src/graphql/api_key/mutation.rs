@@ -88,6 +88,7 @@ impl ApiKeyUpdateInput {
             external_id: same(self.external_id),
             name: same(self.name),
             model_access: change(self.model_access, Into::into),
+            project: change(self.project_id, |id| Reference::parse(&id)),
             allowed_routes: same(self.allowed_routes),
             tags: same(self.tags),
             metadata: same(self.metadata),
