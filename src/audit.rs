@@ -7,7 +7,10 @@
 use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
-use entity::{api_key, budget, organization_membership, team, team_membership, user};
+use entity::{
+    access_group, api_key, budget, credential, llm_model, organization_membership, team,
+    team_membership, user,
+};
 use sea_orm::EnumIter;
 use serde::Serialize;
 use serde_json::Value;
@@ -76,6 +79,30 @@ pub enum AuditAction {
     ApiKeyUnblocked,
     /// A key was deleted.
     ApiKeyDeleted,
+    /// A model was made.
+    ModelCreated,
+    /// A model was changed.
+    ModelUpdated,
+    /// A model was blocked.
+    ModelBlocked,
+    /// A model was unblocked.
+    ModelUnblocked,
+    /// A model was deleted.
+    ModelDeleted,
+    /// A credential was made.
+    CredentialCreated,
+    /// A credential was changed.
+    CredentialUpdated,
+    /// A credential was deleted.
+    CredentialDeleted,
+    /// An access group was made.
+    AccessGroupCreated,
+    /// An access group was changed.
+    AccessGroupUpdated,
+    /// An access group was deleted.
+    AccessGroupDeleted,
+    /// Stored secrets were re-wrapped under another key-encryption key.
+    SecretsRewrapped,
 }
 
 impl AuditAction {
@@ -137,6 +164,24 @@ impl Subject {
     /// A budget.
     pub fn budget(budget: &budget::Model, team: Option<TeamId>) -> Self {
         Self::new(EntityKind::Budget, budget.id, budget.organization_id, team)
+    }
+
+    /// A model, with the organization of its team.
+    pub fn model(model: &llm_model::Model, organization: Option<OrganizationId>) -> Self {
+        Self::new(EntityKind::Model, model.id, organization, model.team_id)
+    }
+
+    /// A credential, with the organization of its team.
+    pub fn credential(
+        credential: &credential::Model,
+        organization: Option<OrganizationId>,
+    ) -> Self {
+        Self::new(EntityKind::Credential, credential.id, organization, credential.team_id)
+    }
+
+    /// An access group.
+    pub fn access_group(group: &access_group::Model) -> Self {
+        Self::new(EntityKind::AccessGroup, group.id, None, None)
     }
 
     /// A key, with the organization of its team.

@@ -1,6 +1,7 @@
 //! The API: its schema, and how a document becomes an answer.
 
 pub mod access;
+pub mod access_group;
 pub mod api_key;
 pub mod audit_event;
 mod batch;
@@ -8,8 +9,10 @@ pub mod budget;
 mod coercion;
 pub mod connection;
 pub mod context;
+pub mod credential;
 pub mod engine;
 pub mod error;
+pub mod llm_model;
 pub mod loader;
 pub mod node;
 pub mod organization;
@@ -24,9 +27,12 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Validatio
 /// The root of all reads.
 #[derive(MergedObject, Default)]
 pub struct Query(
+    access_group::AccessGroupQuery,
     api_key::ApiKeyQuery,
     audit_event::AuditEventQuery,
     budget::BudgetQuery,
+    credential::CredentialQuery,
+    llm_model::ModelQuery,
     node::NodeQuery,
     team::TeamQuery,
     user::UserQuery,
@@ -37,8 +43,11 @@ pub struct Query(
 /// of its own.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
+    access_group::AccessGroupMutation,
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
+    credential::CredentialMutation,
+    llm_model::ModelMutation,
     team::TeamMutation,
     user::UserMutation,
 );

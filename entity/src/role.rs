@@ -133,6 +133,12 @@ words! {
         Budget = "BUDGET",
         /// An API key.
         ApiKey = "API_KEY",
+        /// A model.
+        Model = "MODEL",
+        /// A credential of a provider.
+        Credential = "CREDENTIAL",
+        /// An access group.
+        AccessGroup = "ACCESS_GROUP",
         /// The platform as a whole.
         Platform = "PLATFORM",
     }

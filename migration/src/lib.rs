@@ -18,6 +18,9 @@ mod m20261121_000008_create_model_aliases;
 mod m20261121_000009_create_audit_events;
 mod m20261121_000010_create_change_log;
 mod m20261121_000011_create_settings;
+mod m20261121_000015_create_credentials;
+mod m20261121_000016_create_models;
+mod m20261121_000017_create_access_groups;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -38,6 +41,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_create_audit_events::Migration),
             Box::new(m20261121_000010_create_change_log::Migration),
             Box::new(m20261121_000011_create_settings::Migration),
+            Box::new(m20261121_000015_create_credentials::Migration),
+            Box::new(m20261121_000016_create_models::Migration),
+            Box::new(m20261121_000017_create_access_groups::Migration),
         ]
     }
 }

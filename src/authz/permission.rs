@@ -84,6 +84,36 @@ pub enum Permission {
     ApiKeyBlock,
     /// Delete keys.
     ApiKeyDelete,
+    /// Make models, and so give a team models of its own.
+    ModelCreate,
+    /// See models: names, providers, prices.
+    ModelRead,
+    /// See where models are reached and with what parameters.
+    ModelDetailRead,
+    /// Change models.
+    ModelUpdate,
+    /// Block and unblock models.
+    ModelBlock,
+    /// Delete models.
+    ModelDelete,
+    /// Get the deployments behind a model's name with their opened credentials.
+    ModelResolve,
+    /// Store credentials of providers.
+    CredentialCreate,
+    /// See credentials without their secrets.
+    CredentialRead,
+    /// Change credentials, and decide where models send them.
+    CredentialUpdate,
+    /// Delete credentials.
+    CredentialDelete,
+    /// Make access groups.
+    AccessGroupCreate,
+    /// See access groups.
+    AccessGroupRead,
+    /// Change access groups.
+    AccessGroupUpdate,
+    /// Delete access groups.
+    AccessGroupDelete,
     /// Read the audit trail.
     AuditRead,
 }
@@ -104,6 +134,11 @@ impl Permission {
                 | P::UserDetailRead
                 | P::BudgetRead
                 | P::ApiKeyRead
+                | P::ModelRead
+                | P::ModelDetailRead
+                | P::ModelResolve
+                | P::CredentialRead
+                | P::AccessGroupRead
                 | P::AuditRead
         )
     }

@@ -4,6 +4,7 @@ mod models;
 mod removal;
 
 pub use models::{add_models, remove_models};
+pub(crate) use models::{grant_model, withdraw_models};
 pub use removal::{Deleted, delete};
 
 use entity::id::{OrganizationId, TeamId, UserId};
@@ -12,7 +13,8 @@ use entity::team;
 use entity::value::{MemberPermissions, ModelAccess, Words};
 use sea_orm::sea_query::{ExprTrait, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use serde_json::Value;
 
@@ -573,4 +575,43 @@ pub async fn unblock(tx: &mut Tx, team: Authorized<team::Model>) -> Result<team:
 #[expect(clippy::disallowed_methods, reason = "the place of a row that the caller may see")]
 pub(crate) async fn row(tx: &Tx, id: TeamId) -> Result<Option<team::Model>> {
     Ok(team::Entity::find_by_id(id).one(tx.db()).await?)
+}
+
+/// The place of what belongs to a team, or to the platform.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn placement_of(tx: &Tx, team: Option<TeamId>) -> Result<Placement> {
+    Ok(match team {
+        Some(id) => Placement::team(organization_of(tx, team).await?, id),
+        None => Placement::platform(),
+    })
+}
+
+/// The organization of a team, if there is one.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn organization_of(
+    tx: &Tx,
+    team: Option<TeamId>,
+) -> Result<Option<OrganizationId>> {
+    let Some(id) = team else { return Ok(None) };
+    Ok(row(tx, id).await?.and_then(|team| team.organization_id))
+}
+
+/// Locks teams whose lists of models are about to change, after their organizations, and returns
+/// them in the order of their ids.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above rows that the caller may see")]
+pub(crate) async fn lock_each(tx: &Tx, ids: &[TeamId]) -> Result<Vec<team::Model>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = || team::Entity::find().filter(team::Column::Id.is_in(ids.iter().copied()));
+    super::organization::lock_of_teams(tx, select()).await?;
+    let select = select().order_by_asc(team::Column::Id).lock(LockType::Update);
+    Ok(select.all(tx.db()).await?)
 }

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
 use entity::audit_event;
 use entity::id::{
-    ApiKeyId, BudgetId, Id, OrganizationId, OrganizationMembershipId, TeamId, TeamMembershipId,
-    UserId, split,
+    AccessGroupId, ApiKeyId, BudgetId, CredentialId, Id, ModelId, OrganizationId,
+    OrganizationMembershipId, TeamId, TeamMembershipId, UserId, split,
 };
 use entity::role;
 use serde_json::Value;
@@ -48,6 +48,9 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
         Kind::User => UserId::from_uuid(id).to_string(),
         Kind::Budget => BudgetId::from_uuid(id).to_string(),
         Kind::ApiKey => ApiKeyId::from_uuid(id).to_string(),
+        Kind::Model => ModelId::from_uuid(id).to_string(),
+        Kind::Credential => CredentialId::from_uuid(id).to_string(),
+        Kind::AccessGroup => AccessGroupId::from_uuid(id).to_string(),
         Kind::Platform => return None,
     })
 }

@@ -2,15 +2,19 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, Id, OrganizationId, TeamId, TeamMembershipId, UserId, split,
+    AccessGroupId, ApiKeyId, AuditEventId, BudgetId, CredentialId, Id, ModelId, OrganizationId,
+    TeamId, TeamMembershipId, UserId, split,
 };
 
 use super::access::requires;
+use super::access_group::AccessGroup;
 use super::api_key::ApiKey;
 use super::audit_event::AuditEvent;
 use super::budget::Budget;
 use super::context::ContextExt;
+use super::credential::Credential;
 use super::error::ApiResult;
+use super::llm_model::Model;
 use super::organization::Organization;
 use super::team::{Team, TeamMembership};
 use super::user::User;
@@ -21,12 +25,18 @@ use crate::domain::field::Faults;
 #[derive(Clone, Debug, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's id."))]
 pub enum Node {
+    /// An access group.
+    AccessGroup(AccessGroup),
     /// A key.
     ApiKey(ApiKey),
     /// An audit event.
     AuditEvent(AuditEvent),
     /// A budget.
     Budget(Budget),
+    /// A credential.
+    Credential(Credential),
+    /// A model.
+    Model(Model),
     /// An organization.
     Organization(Organization),
     /// A team.
@@ -80,6 +90,17 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
     let Some((prefix, uuid)) = split(id) else { return Ok(None) };
     let loader = ctx.loader();
     Ok(match prefix {
+        AccessGroupId::PREFIX => loader
+            .load_one(AccessGroupId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::AccessGroup(row.into())),
+        CredentialId::PREFIX => loader
+            .load_one(CredentialId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::Credential(row.into())),
+        ModelId::PREFIX => {
+            loader.load_one(ModelId::from_uuid(uuid)).await?.map(|row| Node::Model(row.into()))
+        }
         ApiKeyId::PREFIX => {
             loader.load_one(ApiKeyId::from_uuid(uuid)).await?.map(|row| Node::ApiKey(row.into()))
         }

@@ -126,6 +126,12 @@ pub enum EntityKind {
     Budget,
     /// An API key.
     ApiKey,
+    /// A model.
+    Model,
+    /// A credential of a provider.
+    Credential,
+    /// An access group.
+    AccessGroup,
     /// The platform as a whole.
     Platform,
 }

@@ -5,6 +5,7 @@
 //! itself. That also shows that permission is judged before input.
 
 mod cases;
+mod model_cases;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

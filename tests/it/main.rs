@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod access_group;
 mod api_key;
 mod api_key_rights;
 mod architecture;
@@ -14,15 +15,20 @@ mod budget;
 mod budget_scopes;
 mod budget_size;
 mod crash;
+mod credential;
+mod credential_use;
 mod deadline;
 mod harness;
 mod http;
+mod llm_model;
+mod llm_model_own;
 mod locks;
 mod membership;
 mod membership_change;
 mod migrations;
 mod reach;
 mod reference;
+mod rotation;
 mod schema;
 mod start;
 mod statements;

@@ -26,6 +26,11 @@ const FAMILIES: &[(&str, u32)] = &[
     ("M-DEL-", 8),
     ("M-UPD-", 8),
     ("C-T", 32),
+    ("MD-NEW-", 9),
+    ("MD-PATCH-", 3),
+    ("MD-UPD-", 3),
+    ("MD-DEL-", 3),
+    ("C-M", 10),
 ];
 
 fn ids() -> Vec<String> {
@@ -81,8 +86,8 @@ fn every_rule_of_the_reference_has_a_test_or_a_reason() {
     let reasons: BTreeMap<_, _> = REASONS.iter().copied().collect();
     let mut text = String::from(
         "# Coverage of the reference system's rules\n\n\
-         The rules of LiteLLM's team and membership endpoints (T, M) and their defects (C-T), by the\n\
-         ids that the tests cite. Each has a test, or a reason why it does not apply. This file is\n\
+         The rules of LiteLLM's team and membership endpoints (T, M) and their defects (C-T), and of\n\
+         models (MD, C-M), by the ids that the tests cite. Each has a test, or a reason why it does not apply. This file is\n\
          written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
          | Rule | Tests, or the reason why there is none |\n| --- | --- |\n",
     );

@@ -10,6 +10,7 @@ pub(crate) async fn change(client: &Client, field: &str, input: Value, selection
     let kind = match field {
         "userBlock" | "userUnblock" => "UserIdInput".to_owned(),
         "apiKeyBlock" | "apiKeyUnblock" => "ApiKeyIdInput".to_owned(),
+        "modelBlock" | "modelUnblock" => "ModelIdInput".to_owned(),
         "teamBlock" | "teamUnblock" => "TeamRefInput".to_owned(),
         field => format!("{}{}Input", field[..1].to_uppercase(), &field[1..]),
     };
@@ -71,6 +72,11 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
         ("team_memberships", "user_id", "users"),
         ("team_memberships", "team_id", "teams"),
         ("organization_memberships", "user_id", "users"),
+        ("models", "team_id", "teams"),
+        ("models", "credential_id", "credentials"),
+        ("credentials", "team_id", "teams"),
+        ("credential_values", "credential_id", "credentials"),
+        ("access_group_models", "access_group_id", "access_groups"),
         ("budget_assignments", "budget_id", "budgets"),
         ("budget_windows", "budget_id", "budgets"),
     ] {

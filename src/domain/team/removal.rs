@@ -52,7 +52,9 @@ pub async fn delete(
     }
     let ids: Vec<_> = teams.iter().map(|team| team.id).collect();
     membership::lock(tx, team_membership::Column::TeamId.is_in(ids.iter().copied())).await?;
-    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
+    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids.iter().copied())).await?;
+    crate::domain::llm_model::lock_of_teams(tx, &ids).await?;
+    crate::domain::credential::lock_of_teams(tx, &ids).await?;
     let mut deleted = Deleted::default();
     for team in teams {
         delete_one(tx, team, &mut deleted).await?;
@@ -75,6 +77,8 @@ async fn delete_one(tx: &mut Tx, team: team::Model, deleted: &mut Deleted) -> Re
     deleted.api_keys += crate::domain::api_key::remove_all(tx, keys, team.organization_id).await?;
     let members = membership::of_team_for_update(tx, team.id).await?;
     let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
+    crate::domain::llm_model::remove_of_team(tx, &team).await?;
+    crate::domain::credential::remove_of_team(tx, team.id).await?;
     limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;
     team_membership::Entity::delete_many()
         .filter(team_membership::Column::TeamId.eq(team.id))

@@ -22,9 +22,9 @@ pub(super) struct Case {
     pub(super) undo: Option<&'static str>,
 }
 
-const STALE: &[(&str, &str)] = &[("CONFLICT", "-")];
+pub(super) const STALE: &[(&str, &str)] = &[("CONFLICT", "-")];
 
-fn case(
+pub(super) fn case(
     field: &'static str,
     query: &'static str,
     objects: Vec<(&'static str, String, Value)>,
@@ -319,6 +319,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             )
         },
     ];
+    cases.extend(super::model_cases::cases(app, world).await);
     let key_inputs = [
         ("for itself", json!({})),
         ("for the member of A1", json!({ "userId": world.users["member"] })),
