@@ -1,5 +1,10 @@
 //! The composition root: from a configuration to a server. The only place that knows all parts.
 
+mod kek;
+mod rotation;
+
+pub use rotation::{RotationError, rotate};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +23,7 @@ use crate::graphql::engine::{Engine, EngineError, EngineLimits};
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
 use crate::rules::Rules;
+use crate::sealing::Keyring;
 use crate::secret::{Pepper, Secret, digest_of, hex};
 use crate::secrets_file::{self, Created, SecretsFile};
 
@@ -39,6 +45,13 @@ pub enum StartError {
          give the old one (auth.pepper, or secrets.toml in the data folder)"
     )]
     WrongPepper,
+    /// Secrets in the database were sealed with a key-encryption key that is not loaded.
+    #[error(
+        "the key-encryption key is not the one with which the secrets in this database were sealed; \
+         without it they are lost: give the old one (auth.kek or auth.former_keks, or secrets.toml in \
+         the data folder)"
+    )]
+    WrongKek,
     /// The database does not answer.
     #[error("the database does not answer")]
     Unavailable(#[from] crate::error::Error),
@@ -105,7 +118,8 @@ impl App {
         let file = Secrets::file(&config)?;
         let database = open(&config).await?;
         let proof = pepper_proof(&database).await?;
-        let secrets = Secrets::complete(&config, file, proof.is_some())?;
+        let sealed = kek::sentinel(&database).await?.is_some();
+        let secrets = Secrets::complete(&config, file, proof.is_some(), sealed)?;
         let sampled = clock.is_none();
         let clock = clock.unwrap_or_else(Clock::system);
         clock.follow(database.now().await?);
@@ -118,8 +132,10 @@ impl App {
                 max_rotation_grace: config.auth.max_rotation_grace,
             }),
             pepper: Arc::new(secrets.pepper),
+            keyring: Arc::new(secrets.keyring),
         };
         check_pepper(&deployment).await?;
+        kek::check(&deployment).await?;
         let last_used = LastUsed::new(config.auth.last_used_interval);
         let bootstrap = Some(secrets.admin_key);
         let parts = Parts {
@@ -211,6 +227,7 @@ impl App {
 
 struct Secrets {
     pepper: Pepper,
+    keyring: Keyring,
     admin_key: Digest,
     new_admin_key: Option<NewAdminKey>,
 }
@@ -218,7 +235,8 @@ struct Secrets {
 impl Secrets {
     /// The secrets file, if the configuration leaves something to it and an earlier start made it.
     fn file(config: &Config) -> Result<Option<SecretsFile>, StartError> {
-        if config.auth.pepper_bytes().is_some() && config.auth.admin_key.is_some() {
+        let auth = &config.auth;
+        if auth.pepper_bytes().is_some() && auth.admin_key.is_some() && auth.kek.is_some() {
             return Ok(None);
         }
         Ok(SecretsFile::find(&config.data_dir)?)
@@ -231,6 +249,7 @@ impl Secrets {
         config: &Config,
         file: Option<SecretsFile>,
         database_in_use: bool,
+        sealed: bool,
     ) -> Result<Self, StartError> {
         let configured = config.auth.pepper_bytes().map(|bytes| Pepper::new(*bytes));
         let given = config.auth.admin_key.as_ref();
@@ -246,9 +265,10 @@ impl Secrets {
                 (Pepper::new(*file.pepper()), Some(file))
             }
         };
+        let (keyring, file) = kek::complete(config, file, sealed)?;
         if let Some(key) = given {
             let admin_key = digest_of(key.expose(), &pepper);
-            return Ok(Self { pepper, admin_key, new_admin_key: None });
+            return Ok(Self { pepper, keyring, admin_key, new_admin_key: None });
         }
         let file = match file {
             Some(file) => file,
@@ -256,16 +276,21 @@ impl Secrets {
         };
         if let Some(digest) = file.admin_key_digest() {
             let admin_key = Digest(digest.to_vec());
-            return Ok(Self { pepper, admin_key, new_admin_key: None });
+            return Ok(Self { pepper, keyring, admin_key, new_admin_key: None });
         }
         let key = Secret::generate(entity::role::ApiKeyKind::Admin);
         let admin_key = key.digest(&pepper);
         let mut digest = [0; 32];
         digest.copy_from_slice(&admin_key.0);
-        Ok(Self { pepper, admin_key, new_admin_key: Some(NewAdminKey { key, digest, file }) })
+        Ok(Self {
+            pepper,
+            keyring,
+            admin_key,
+            new_admin_key: Some(NewAdminKey { key, digest, file }),
+        })
     }
 
-    fn make_file(config: &Config) -> Result<SecretsFile, StartError> {
+    pub(crate) fn make_file(config: &Config) -> Result<SecretsFile, StartError> {
         let random = &mut |buffer: &mut [u8]| fill_random(buffer);
         let (file, created) = SecretsFile::load_or_create(&config.data_dir, random)?;
         if matches!(created, Created::Now) {
@@ -275,7 +300,7 @@ impl Secrets {
     }
 }
 
-async fn open(config: &Config) -> Result<Database, StartError> {
+pub(crate) async fn open(config: &Config) -> Result<Database, StartError> {
     let settings = DatabaseSettings {
         max_connections: config.database.max_connections,
         connect_timeout: config.database.connect_timeout,

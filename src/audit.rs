@@ -8,8 +8,8 @@ use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
 use entity::{
-    api_key, budget, end_user, organization, organization_membership, project, tag, team,
-    team_membership, user,
+    access_group, api_key, budget, credential, end_user, llm_model, organization,
+    organization_membership, project, tag, team, team_membership, user,
 };
 use sea_orm::EnumIter;
 use serde::Serialize;
@@ -122,6 +122,30 @@ pub enum AuditAction {
     TagDeleted,
     /// The settings of the platform were changed.
     SettingsUpdated,
+    /// A model was made.
+    ModelCreated,
+    /// A model was changed.
+    ModelUpdated,
+    /// A model was blocked.
+    ModelBlocked,
+    /// A model was unblocked.
+    ModelUnblocked,
+    /// A model was deleted.
+    ModelDeleted,
+    /// A credential was made.
+    CredentialCreated,
+    /// A credential was changed.
+    CredentialUpdated,
+    /// A credential was deleted.
+    CredentialDeleted,
+    /// An access group was made.
+    AccessGroupCreated,
+    /// An access group was changed.
+    AccessGroupUpdated,
+    /// An access group was deleted.
+    AccessGroupDeleted,
+    /// Stored secrets were re-wrapped under another key-encryption key.
+    SecretsRewrapped,
 }
 
 impl AuditAction {
@@ -209,6 +233,24 @@ impl Subject {
     /// A tag.
     pub fn tag(tag: &tag::Model) -> Self {
         Self::new(EntityKind::Tag, tag.id, tag.organization_id, None)
+    }
+
+    /// A model, with the organization of its team.
+    pub fn model(model: &llm_model::Model, organization: Option<OrganizationId>) -> Self {
+        Self::new(EntityKind::Model, model.id, organization, model.team_id)
+    }
+
+    /// A credential, with the organization of its team.
+    pub fn credential(
+        credential: &credential::Model,
+        organization: Option<OrganizationId>,
+    ) -> Self {
+        Self::new(EntityKind::Credential, credential.id, organization, credential.team_id)
+    }
+
+    /// An access group.
+    pub fn access_group(group: &access_group::Model) -> Self {
+        Self::new(EntityKind::AccessGroup, group.id, None, None)
     }
 
     /// A key, with the organization of its team.

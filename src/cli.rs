@@ -63,6 +63,23 @@ enum Command {
     },
     /// Prints the effective configuration, with secrets masked.
     Config,
+    /// Looks after the stored secrets of providers.
+    Secrets {
+        #[command(subcommand)]
+        command: Secrets,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Secrets {
+    /// Re-wraps all stored secrets under the newest key-encryption key. It can be cut off at any
+    /// moment, and goes on when it is run again. With PostgreSQL, servers run on meanwhile; the
+    /// embedded database has one process, so stop its server first.
+    Rotate {
+        /// How many secrets one transaction re-wraps.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=500))]
+        batch: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +127,12 @@ pub async fn run() -> Result<ExitCode, Failure> {
         Command::Migrate { command } => migrate(&config, &command).await,
         Command::Config => {
             print(&config.masked_toml())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Secrets { command: Secrets::Rotate { batch } } => {
+            config.validate_serve()?;
+            // A closed pipe is no reason to stop half way.
+            app::rotate(&config, batch, |line| drop(print(&format!("{line}\n")))).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Schema { .. } => Ok(ExitCode::SUCCESS),

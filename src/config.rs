@@ -118,6 +118,7 @@ impl Config {
             let needed = [
                 ("auth.admin_key", "TOLLKEEP_ADMIN_KEY", self.auth.admin_key.is_none()),
                 ("auth.pepper", "TOLLKEEP__AUTH__PEPPER", self.auth.pepper.is_none()),
+                ("auth.kek", "TOLLKEEP__AUTH__KEK", self.auth.kek.is_none()),
             ];
             for (setting, variable, _) in needed.into_iter().filter(|(_, _, missing)| *missing) {
                 faults.add(

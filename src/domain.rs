@@ -3,12 +3,16 @@
 //! Reads begin at a noun's `visible_to`; commands take an [`crate::authz::Authorized`] row and a
 //! [`crate::db::Tx`], and record what they did.
 
+pub mod access_group;
 pub mod api_key;
 pub mod audit_event;
 pub mod budget;
+pub mod credential;
+pub mod destination;
 pub mod end_user;
 pub mod field;
 pub mod limit;
+pub mod llm_model;
 pub mod membership;
 pub mod model_access;
 pub mod model_alias;

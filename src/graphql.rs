@@ -1,6 +1,7 @@
 //! The API: its schema, and how a document becomes an answer.
 
 pub mod access;
+pub mod access_group;
 pub mod api_key;
 pub mod audit_event;
 mod batch;
@@ -8,9 +9,11 @@ pub mod budget;
 mod coercion;
 pub mod connection;
 pub mod context;
+pub mod credential;
 pub mod end_user;
 pub mod engine;
 pub mod error;
+pub mod llm_model;
 pub mod loader;
 pub mod node;
 pub mod organization;
@@ -28,9 +31,12 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Validatio
 /// The root of all reads.
 #[derive(MergedObject, Default)]
 pub struct Query(
+    access_group::AccessGroupQuery,
     api_key::ApiKeyQuery,
     audit_event::AuditEventQuery,
     budget::BudgetQuery,
+    credential::CredentialQuery,
+    llm_model::ModelQuery,
     end_user::EndUserQuery,
     node::NodeQuery,
     organization::OrganizationQuery,
@@ -46,10 +52,13 @@ pub struct Query(
 /// of its own.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
+    access_group::AccessGroupMutation,
     api_key::ApiKeyBulkMutation,
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
+    credential::CredentialMutation,
     end_user::EndUserMutation,
+    llm_model::ModelMutation,
     organization::OrganizationMutation,
     project::ProjectMutation,
     settings::SettingsMutation,

@@ -13,6 +13,7 @@ pub mod error;
 pub mod graphql;
 pub mod http;
 pub mod rules;
+pub mod sealing;
 pub mod secret;
 pub mod secrets_file;
 pub mod session;

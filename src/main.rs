@@ -2,8 +2,22 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// The stack of a worker: an answer is resolved field within field, and unoptimised builds need more
+/// for each than the usual two megabytes. Only what is touched takes memory.
+const STACK: usize = 8 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    match builder.enable_all().thread_stack_size(STACK).build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            tollkeep::cli::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> ExitCode {
     match tollkeep::cli::run().await {
         Ok(code) => code,
         Err(error) => {

@@ -21,7 +21,8 @@ const TEMPORARY_NAME: &str = ".secrets.toml.new";
 const LARGEST_FILE: u64 = 64 << 10;
 const HEADER: &str = "\
 # Made by Tollkeep on its first start. Back it up together with the database, and keep it to
-# yourself: without the pepper no key in the database works any more.
+# yourself: without the pepper no key in the database works any more, and without the kek the
+# provider secrets in it are lost.
 ";
 
 /// The secrets of the embedded default.
@@ -29,6 +30,7 @@ pub struct SecretsFile {
     folder: PathBuf,
     pepper: Zeroizing<[u8; 32]>,
     admin_key_digest: Option<[u8; 32]>,
+    keks: Vec<Zeroizing<[u8; 32]>>,
 }
 
 /// Whether the file was there already.
@@ -104,11 +106,16 @@ pub enum Error {
 struct Text {
     pepper: String,
     admin_key_digest: Option<String>,
+    kek: Option<String>,
+    #[serde(default)]
+    former_keks: Vec<String>,
 }
 
 impl Drop for Text {
     fn drop(&mut self) {
         self.pepper.zeroize();
+        self.kek.zeroize();
+        self.former_keks.zeroize();
     }
 }
 
@@ -130,12 +137,9 @@ impl SecretsFile {
             return Ok((found, Created::Before));
         }
 
-        let mut pepper = Zeroizing::new([0; 32]);
-        random(&mut *pepper);
-        if pepper.iter().all(|byte| *byte == pepper[0]) {
-            return Err(Error::NotRandom);
-        }
-        let made = Self { folder: folder.to_owned(), pepper, admin_key_digest: None };
+        let (pepper, kek) = (draw(random)?, draw(random)?);
+        let keks = vec![kek];
+        let made = Self { folder: folder.to_owned(), pepper, admin_key_digest: None, keks };
         made.write()?;
         Ok((made, Created::Now))
     }
@@ -150,6 +154,45 @@ impl SecretsFile {
         self.admin_key_digest.as_ref()
     }
 
+    /// The key-encryption key that seals, and then the former ones; empty in a file that was made
+    /// before there were any.
+    pub fn keks(&self) -> &[Zeroizing<[u8; 32]>] {
+        &self.keks
+    }
+
+    /// Draws a new key-encryption key, which seals from then on; the ones before it stay for opening.
+    pub fn add_kek(&mut self, random: &mut impl FnMut(&mut [u8])) -> Result<(), Error> {
+        let mut keks = vec![draw(random)?];
+        keks.extend(self.keks.iter().cloned());
+        self.set_keks(keks)
+    }
+
+    /// Forgets the former key-encryption keys.
+    pub fn forget_former_keks(&mut self) -> Result<(), Error> {
+        self.set_keks(self.keks.iter().take(1).cloned().collect())
+    }
+
+    fn set_keks(&mut self, keks: Vec<Zeroizing<[u8; 32]>>) -> Result<(), Error> {
+        let _lock = lock(&self.folder)?;
+        self.check_on_disk()?;
+        let before = std::mem::replace(&mut self.keks, keks);
+        self.write().inspect_err(|_| self.keks = before)
+    }
+
+    /// Another process may have written the file since it was read.
+    fn check_on_disk(&self) -> Result<(), Error> {
+        let same = |on_disk: Self| {
+            on_disk.pepper == self.pepper
+                && on_disk.admin_key_digest == self.admin_key_digest
+                && on_disk.keks == self.keks
+        };
+        if Self::find(&self.folder)?.is_some_and(same) {
+            Ok(())
+        } else {
+            Err(Error::Replaced { path: self.path() })
+        }
+    }
+
     /// Where the file is.
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE_NAME)
@@ -159,12 +202,7 @@ impl SecretsFile {
     /// the file and here. A digest that another process stored is not written over.
     pub fn set_admin_key_digest(&mut self, digest: [u8; 32]) -> Result<(), Error> {
         let _lock = lock(&self.folder)?;
-        let same = |on_disk: Self| {
-            on_disk.pepper == self.pepper && on_disk.admin_key_digest == self.admin_key_digest
-        };
-        if !Self::find(&self.folder)?.is_some_and(same) {
-            return Err(Error::Replaced { path: self.path() });
-        }
+        self.check_on_disk()?;
         let before = self.admin_key_digest.replace(digest);
         self.write().inspect_err(|_| self.admin_key_digest = before)
     }
@@ -194,8 +232,8 @@ impl SecretsFile {
             Err(source) => return Err(io_error("read", &path, source)),
         }
         match parse(&text) {
-            Ok((pepper, admin_key_digest)) => {
-                Ok(Some(Self { folder: folder.to_owned(), pepper, admin_key_digest }))
+            Ok(Content { pepper, admin_key_digest, keks }) => {
+                Ok(Some(Self { folder: folder.to_owned(), pepper, admin_key_digest, keks }))
             }
             Err(what) => Err(Error::Damaged { path, what }),
         }
@@ -230,11 +268,21 @@ impl SecretsFile {
 
     fn to_text(&self) -> Zeroizing<String> {
         // Room for all of it: a string that grows would leave copies in memory.
-        let mut text = Zeroizing::new(String::with_capacity(HEADER.len() + 256));
+        let mut text = Zeroizing::new(String::with_capacity(HEADER.len() + 2_048));
         text.push_str(HEADER);
         push_hex(&mut text, "pepper", &self.pepper);
         if let Some(digest) = &self.admin_key_digest {
             push_hex(&mut text, "admin_key_digest", digest);
+        }
+        if let Some((kek, former)) = self.keks.split_first() {
+            push_hex(&mut text, "kek", kek);
+            text.push_str("former_keks = [");
+            for kek in former {
+                text.push('"');
+                push_digits(&mut text, kek);
+                text.push_str("\", ");
+            }
+            text.push_str("]\n");
         }
         text
     }
@@ -258,7 +306,21 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Io { action, path: path.to_owned(), source }
 }
 
-type Content = (Zeroizing<[u8; 32]>, Option<[u8; 32]>);
+/// A key that nobody can guess.
+fn draw(random: &mut impl FnMut(&mut [u8])) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut key = Zeroizing::new([0; 32]);
+    random(&mut *key);
+    if key.iter().all(|byte| *byte == key[0]) {
+        return Err(Error::NotRandom);
+    }
+    Ok(key)
+}
+
+struct Content {
+    pepper: Zeroizing<[u8; 32]>,
+    admin_key_digest: Option<[u8; 32]>,
+    keks: Vec<Zeroizing<[u8; 32]>>,
+}
 
 fn parse(text: &str) -> Result<Content, String> {
     let text: Text = toml::from_str(text).map_err(|error| match error.message() {
@@ -275,17 +337,23 @@ fn parse(text: &str) -> Result<Content, String> {
         ),
         None => None,
     };
-    Ok((pepper, digest))
+    let keks = text.kek.iter().chain(&text.former_keks).map(|kek| secret::bytes_from_hex(kek));
+    let keks = keks.collect::<Option<Vec<_>>>().ok_or("a kek is not 64 hexadecimal digits")?;
+    Ok(Content { pepper, admin_key_digest: digest, keks })
 }
 
 fn push_hex(text: &mut String, name: &str, bytes: &[u8; 32]) {
     text.push_str(name);
     text.push_str(" = \"");
+    push_digits(text, bytes);
+    text.push_str("\"\n");
+}
+
+fn push_digits(text: &mut String, bytes: &[u8; 32]) {
     for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    text.push_str("\"\n");
 }
 
 #[cfg(test)]

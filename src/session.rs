@@ -42,7 +42,9 @@ impl Session {
     ) -> Self {
         let actor = Arc::new(actor);
         let now = deployment.clock.now();
-        let reader = Reader::new(&deployment.database, Arc::clone(&actor), now, statements.clone());
+        let keyring = Arc::clone(&deployment.keyring);
+        let reader =
+            Reader::new(&deployment.database, Arc::clone(&actor), keyring, now, statements.clone());
         Self {
             deployment: deployment.clone(),
             actor,

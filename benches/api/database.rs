@@ -90,8 +90,11 @@ impl Place {
 
     /// Starts the server on it.
     pub(crate) async fn serve(&self) -> Program {
-        let mut environment =
-            vec![("TOLLKEEP_ADMIN_KEY", ADMIN_KEY), ("TOLLKEEP__AUTH__PEPPER", PEPPER)];
+        let mut environment = vec![
+            ("TOLLKEEP_ADMIN_KEY", ADMIN_KEY),
+            ("TOLLKEEP__AUTH__PEPPER", PEPPER),
+            ("TOLLKEEP__AUTH__KEK", PEPPER),
+        ];
         let url = self.plain_url();
         environment.extend(url.as_deref().map(|url| ("DATABASE_URL", url)));
         let migrate: &[&str] = if url.is_some() { &["--migrate"] } else { &[] };

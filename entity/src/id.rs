@@ -122,6 +122,16 @@ ids! {
     ApiKeySecretId = "secret",
     /// Identifies a model alias.
     ModelAliasId = "alias",
+    /// Identifies a model: one deployment behind a name.
+    ModelId = "model",
+    /// Identifies a credential of a provider.
+    CredentialId = "credential",
+    /// Identifies one value of a credential.
+    CredentialValueId = "credvalue",
+    /// Identifies an access group.
+    AccessGroupId = "group",
+    /// Identifies the place of a model name in an access group.
+    AccessGroupModelId = "groupmodel",
     /// Identifies an audit event.
     AuditEventId = "audit",
 }

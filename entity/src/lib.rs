@@ -4,6 +4,8 @@
 //! UUIDv7 primary key of its own type ([`id`]), and money, lists and modes have types of their own
 //! ([`value`], [`role`]), so that a team's id cannot be passed for a user's.
 
+pub mod access_group;
+pub mod access_group_model;
 pub mod api_key;
 pub mod api_key_secret;
 pub mod audit_event;
@@ -11,8 +13,11 @@ pub mod budget;
 pub mod budget_assignment;
 pub mod budget_window;
 pub mod change_log;
+pub mod credential;
+pub mod credential_value;
 pub mod end_user;
 pub mod id;
+pub mod llm_model;
 pub mod model_alias;
 pub mod organization;
 pub mod organization_membership;

@@ -171,6 +171,12 @@ words! {
         Tag = "TAG",
         /// The settings of the platform.
         Settings = "SETTINGS",
+        /// A model.
+        Model = "MODEL",
+        /// A credential of a provider.
+        Credential = "CREDENTIAL",
+        /// An access group.
+        AccessGroup = "ACCESS_GROUP",
         /// The platform as a whole.
         Platform = "PLATFORM",
     }

@@ -172,6 +172,16 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// A secret of somebody else's, sealed; never shown, never serialised.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+pub struct Sealed(pub String);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealed(***)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,9 @@ mod m20261121_000010_create_change_log;
 mod m20261121_000011_create_settings;
 mod m20261121_000013_create_projects;
 mod m20261121_000014_add_project_to_api_keys;
+mod m20261121_000015_create_credentials;
+mod m20261121_000016_create_models;
+mod m20261121_000017_create_access_groups;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
 
@@ -46,6 +49,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000014_add_project_to_api_keys::Migration),
             Box::new(m20261121_000018_create_end_users::Migration),
             Box::new(m20261121_000019_create_tags::Migration),
+            Box::new(m20261121_000015_create_credentials::Migration),
+            Box::new(m20261121_000016_create_models::Migration),
+            Box::new(m20261121_000017_create_access_groups::Migration),
         ]
     }
 }

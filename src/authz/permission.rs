@@ -138,6 +138,36 @@ pub enum Permission {
     SettingsRead,
     /// Change the settings of the platform.
     SettingsUpdate,
+    /// Make models, and so give a team models of its own.
+    ModelCreate,
+    /// See models: names, providers, prices.
+    ModelRead,
+    /// See where models are reached and with what parameters.
+    ModelDetailRead,
+    /// Change models.
+    ModelUpdate,
+    /// Block and unblock models.
+    ModelBlock,
+    /// Delete models.
+    ModelDelete,
+    /// Get the deployments behind a model's name with their opened credentials.
+    ModelResolve,
+    /// Store credentials of providers.
+    CredentialCreate,
+    /// See credentials without their secrets.
+    CredentialRead,
+    /// Change credentials, and decide where models send them.
+    CredentialUpdate,
+    /// Delete credentials.
+    CredentialDelete,
+    /// Make access groups.
+    AccessGroupCreate,
+    /// See access groups.
+    AccessGroupRead,
+    /// Change access groups.
+    AccessGroupUpdate,
+    /// Delete access groups.
+    AccessGroupDelete,
     /// Read the audit trail.
     AuditRead,
 }
@@ -164,6 +194,11 @@ impl Permission {
                 | P::EndUserRead
                 | P::TagRead
                 | P::SettingsRead
+                | P::ModelRead
+                | P::ModelDetailRead
+                | P::ModelResolve
+                | P::CredentialRead
+                | P::AccessGroupRead
                 | P::AuditRead
         )
     }

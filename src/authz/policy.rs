@@ -29,6 +29,9 @@ pub fn roles_over(actor: &Actor, place: &Placement) -> Vec<Role> {
     if place.key.is_some() && place.key == actor.key_id() {
         roles.push(Role::OwnKey);
     }
+    if actor.kind() == entity::role::ActorKind::Gateway {
+        roles.push(Role::Gateway);
+    }
     if serves_itself(actor) && place.organizations.is_empty() {
         roles.push(Role::SelfServe);
     }

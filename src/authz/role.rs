@@ -35,6 +35,8 @@ pub enum Role {
     ServiceKey,
     /// Is the very key that the object is.
     OwnKey,
+    /// Is a gateway, which asks for what calls need and manages nothing.
+    Gateway,
 }
 
 impl Permission {
@@ -42,7 +44,7 @@ impl Permission {
     #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn holders(self) -> &'static [Role] {
         use Role::{
-            OneselfInTeam, OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey,
+            Gateway, OneselfInTeam, OneselfReading, OrganizationAdmin, OrganizationMember, OwnKey,
             PlatformAdmin, PlatformViewer, SelfServe, ServiceKey, TeamAdmin, TeamMember,
             TeamMemberWithKeys,
         };
@@ -198,6 +200,32 @@ impl Permission {
             }
             Self::SettingsRead => &[PlatformAdmin, PlatformViewer],
             Self::SettingsUpdate => &[PlatformAdmin],
+            Self::ModelCreate | Self::ModelUpdate | Self::ModelBlock | Self::ModelDelete => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
+            }
+            Self::ModelRead | Self::AccessGroupRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                TeamMember,
+                ONESELF,
+                OneselfReading,
+                OneselfInTeam,
+                ServiceKey,
+                Gateway,
+            ],
+            Self::ModelDetailRead => {
+                &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin, Gateway]
+            }
+            Self::ModelResolve => &[Gateway],
+            Self::CredentialCreate | Self::CredentialUpdate | Self::CredentialDelete => {
+                &[PlatformAdmin, OrganizationAdmin, TeamAdmin]
+            }
+            Self::CredentialRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
+            Self::AccessGroupCreate | Self::AccessGroupUpdate | Self::AccessGroupDelete => {
+                &[PlatformAdmin]
+            }
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

@@ -20,8 +20,10 @@ const SHORTEST_KEY: usize = 24;
 const SHORTEST_REST: usize = 12;
 const LONGEST_KEY: usize = 256;
 
-/// The fewest different characters of an admin key, and bytes of a pepper.
+/// The fewest different characters of an admin key, and bytes of a key.
 const FEWEST_DIFFERENT: usize = 8;
+
+const MOST_FORMER_KEKS: usize = 8;
 
 /// What keys that nobody drew at random are made of. It adds nothing to the length of a key.
 const WEAK_WORDS: [&str; 18] = [
@@ -58,6 +60,15 @@ pub struct Auth {
     /// changed, every key stops working.
     #[serde(with = "secret::setting")]
     pub pepper: Option<SecretText>,
+    /// The key-encryption key, under which stored provider secrets are sealed: 32 bytes as 64 hex
+    /// digits or as base64. Secret; default none, which means the one in `secrets.toml`. When it is
+    /// lost, so are the secrets.
+    #[serde(with = "secret::setting")]
+    pub kek: Option<SecretText>,
+    /// Key-encryption keys that open what was sealed with them and seal nothing, separated by
+    /// commas; at most 8. Secret; default none. `tollkeep secrets rotate` makes them needless.
+    #[serde(with = "secret::setting")]
+    pub former_keks: Option<SecretText>,
     /// The longest time that a rotated key may go on working. Default 7d, from 0s to 30d.
     #[serde(with = "duration")]
     pub max_rotation_grace: Duration,
@@ -70,7 +81,18 @@ pub struct Auth {
 impl Auth {
     /// The bytes of the pepper; `None` when it is not set, or not valid.
     pub fn pepper_bytes(&self) -> Option<Zeroizing<[u8; 32]>> {
-        self.pepper.as_ref().and_then(|pepper| decode_pepper(pepper.expose()))
+        self.pepper.as_ref().and_then(|pepper| decode_key(pepper.expose()))
+    }
+
+    /// The bytes of the key-encryption key; `None` when it is not set, or not valid.
+    pub fn kek_bytes(&self) -> Option<Zeroizing<[u8; 32]>> {
+        self.kek.as_ref().and_then(|kek| decode_key(kek.expose()))
+    }
+
+    /// The bytes of the former key-encryption keys, as far as they are valid.
+    pub fn former_kek_bytes(&self) -> Vec<Zeroizing<[u8; 32]>> {
+        let texts = self.former_keks.iter().flat_map(|keys| keys.expose().split(','));
+        texts.filter_map(|text| decode_key(text.trim())).collect()
     }
 
     pub(super) fn check(&self, faults: &mut Faults) {
@@ -79,12 +101,19 @@ impl Auth {
         {
             faults.add("auth.admin_key", reason);
         }
-        if self.pepper.is_some() {
-            match self.pepper_bytes() {
-                None => faults.add("auth.pepper", "must be 32 bytes, as 64 hex digits or base64"),
-                Some(bytes) if different(bytes.iter()) < FEWEST_DIFFERENT => faults
-                    .add("auth.pepper", "must be drawn at random, such as by openssl rand -hex 32"),
-                Some(_) => {}
+        if let Some(pepper) = &self.pepper {
+            check_key(faults, "auth.pepper", pepper.expose());
+        }
+        if let Some(kek) = &self.kek {
+            check_key(faults, "auth.kek", kek.expose());
+        }
+        if let Some(former) = &self.former_keks {
+            let texts: Vec<_> = former.expose().split(',').map(str::trim).collect();
+            if texts.len() > MOST_FORMER_KEKS {
+                faults.add("auth.former_keks", "must be at most 8 keys, separated by commas");
+            }
+            for text in texts {
+                check_key(faults, "auth.former_keks", text);
             }
         }
         faults.span("auth.max_rotation_grace", self.max_rotation_grace, Duration::ZERO, DAY * 30);
@@ -102,9 +131,21 @@ impl Default for Auth {
         Self {
             admin_key: None,
             pepper: None,
+            kek: None,
+            former_keks: None,
             max_rotation_grace: DAY * 7,
             last_used_interval: Duration::from_mins(1),
         }
+    }
+}
+
+fn check_key(faults: &mut Faults, setting: &str, text: &str) {
+    match decode_key(text) {
+        None => faults.add(setting, "must be 32 bytes, as 64 hex digits or base64"),
+        Some(bytes) if different(bytes.iter()) < FEWEST_DIFFERENT => {
+            faults.add(setting, "must be drawn at random, such as by openssl rand -hex 32");
+        }
+        Some(_) => {}
     }
 }
 
@@ -150,7 +191,7 @@ fn different<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     seen.into_iter().filter(|seen| *seen).count()
 }
 
-fn decode_pepper(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+fn decode_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     if text.len() == 64 {
         return secret::bytes_from_hex(text);
     }
@@ -206,10 +247,10 @@ mod tests {
         let base64 = "Bw8XHycvNz9HT1dfZ293f4ePl5+nr7e/x8/X3+fv9/8=";
         let url_safe = base64.replace('+', "-").replace('/', "_");
         for good in [hex, &hex.to_uppercase(), base64, base64.trim_end_matches('='), &url_safe] {
-            assert_eq!(decode_pepper(good).unwrap().as_slice(), bytes, "{good}");
+            assert_eq!(decode_key(good).unwrap().as_slice(), bytes, "{good}");
         }
         for bad in ["", "00", &hex[2..], &hex.replace('f', "g"), &base64[4..], "+7"] {
-            assert!(decode_pepper(bad).is_none(), "{bad}");
+            assert!(decode_key(bad).is_none(), "{bad}");
         }
     }
 }

@@ -16,7 +16,8 @@ const SHORT_NAMES: [(&str, &str); 4] = [
 ];
 
 /// Settings whose value is never shown, and that may also be read from a file.
-const SECRETS: [&str; 3] = ["auth.admin_key", "auth.pepper", "database.url"];
+const SECRETS: [&str; 5] =
+    ["auth.admin_key", "auth.former_keks", "auth.kek", "auth.pepper", "database.url"];
 
 /// What people look for under another name.
 const SYNONYMS: [(&str, &str); 10] = [

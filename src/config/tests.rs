@@ -287,6 +287,8 @@ fn postgres_needs_its_secrets_to_serve() {
              TOLLKEEP_ADMIN_KEY_FILE",
             "auth.pepper must be set when the database is PostgreSQL, by TOLLKEEP__AUTH__PEPPER or \
              TOLLKEEP__AUTH__PEPPER_FILE",
+            "auth.kek must be set when the database is PostgreSQL, by TOLLKEEP__AUTH__KEK or \
+             TOLLKEEP__AUTH__KEK_FILE",
         ]
     );
     assert!(Config::default().validate_serve().is_ok());

@@ -8,12 +8,14 @@ use tokio::time::Instant;
 
 use super::{Counted, Database, StatementCount};
 use crate::authz::Actor;
+use crate::sealing::Keyring;
 
 /// Reads as one caller. Loaders are implemented on it, so that nothing is read for nobody.
 #[derive(Clone, Debug)]
 pub struct Reader {
     connection: Arc<Counted<DatabaseConnection>>,
     actor: Arc<Actor>,
+    keyring: Arc<Keyring>,
     now: DateTime<Utc>,
 }
 
@@ -21,11 +23,12 @@ impl Reader {
     pub(crate) fn new(
         database: &Database,
         actor: Arc<Actor>,
+        keyring: Arc<Keyring>,
         now: DateTime<Utc>,
         count: StatementCount,
     ) -> Self {
         let connection = Arc::new(Counted::new(database.reading().clone(), count));
-        Self { connection, actor, now }
+        Self { connection, actor, keyring, now }
     }
 
     /// The same, for what is answered before an instant.
@@ -42,6 +45,11 @@ impl Reader {
     /// Who reads.
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// The keys under which secrets of others are sealed: for the one read that opens them.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The time of the request.

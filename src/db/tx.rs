@@ -22,6 +22,7 @@ use crate::authz::Actor;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::rules::Rules;
+use crate::sealing::Keyring;
 use crate::secret::Pepper;
 
 /// What is known of a request beside its credential.
@@ -46,6 +47,8 @@ pub struct Deployment {
     pub rules: Arc<Rules>,
     /// The key of the digests of secrets.
     pub pepper: Arc<Pepper>,
+    /// The keys under which secrets of others are sealed.
+    pub keyring: Arc<Keyring>,
 }
 
 /// The most rows that one INSERT carries: SQLite binds at most 32,766 values.
@@ -58,6 +61,7 @@ pub struct Tx {
     request: Arc<RequestInfo>,
     rules: Arc<Rules>,
     pepper: Arc<Pepper>,
+    keyring: Arc<Keyring>,
     clock: Clock,
     now: DateTime<Utc>,
     events: Vec<Event>,
@@ -89,6 +93,7 @@ impl Tx {
             request,
             rules: Arc::clone(&deployment.rules),
             pepper: Arc::clone(&deployment.pepper),
+            keyring: Arc::clone(&deployment.keyring),
             now: deployment.clock.now(),
             clock: deployment.clock.clone(),
             events: Vec::new(),
@@ -124,6 +129,11 @@ impl Tx {
     /// The key of the digests of secrets.
     pub(crate) fn pepper(&self) -> &Pepper {
         &self.pepper
+    }
+
+    /// The keys under which secrets of others are sealed.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// A new id.

@@ -1,16 +1,19 @@
 //! Teams: the groups of people that share keys, models and budgets.
 
+mod create;
 mod models;
 mod moving;
 mod removal;
 
+pub use create::create;
 pub use models::{add_models, remove_models};
+pub(crate) use models::{grant_model, withdraw_models};
 pub use moving::{Move, relocate};
 pub(crate) use removal::remove;
 pub use removal::{Deleted, delete};
 
 use entity::id::{OrganizationId, TeamId, UserId};
-use entity::role::{ScopeKind, TeamMemberPermission, TeamRole};
+use entity::role::TeamMemberPermission;
 use entity::team;
 use entity::value::{MemberPermissions, ModelAccess, Words};
 use sea_orm::sea_query::{ExprTrait, LockType, Query};
@@ -21,11 +24,11 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
-use super::scope::{Place, Scope};
-use super::{Cascade, Change, budget, limit, membership, model_alias as alias, reach};
+use super::scope::Place;
+use super::{Cascade, Change, budget, limit, membership, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize, authorize_at,
+    Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize,
 };
 use crate::db::{Page, Reader, Tx, page::Rows};
 use crate::error::{Error, Result};
@@ -374,134 +377,6 @@ impl Resource for team::Model {
     }
 }
 
-/// Makes a team. A caller with a user becomes its admin, unless it is listed otherwise
-/// (REFERENCE T-NEW-9, T-NEW-10).
-///
-/// # Errors
-/// Faults in the input; a taken external id; limits of the organization, or of a creator who is
-/// not an admin.
-pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
-    let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
-    let place = Placement::organization(organization).owned_by(tx.actor().user_id());
-    let proof = authorize_at(tx, Permission::TeamCreate, place)?;
-    let mut faults = Faults::default();
-    faults.name("input.name", &input.name);
-    if let Some(external_id) = &input.external_id {
-        faults.external_id("input.externalId", external_id);
-    }
-    if let Some(metadata) = &input.metadata {
-        faults.metadata("input.metadata", metadata, tx.rules().metadata_bytes);
-    }
-    if let Some(settings) = &input.router_settings {
-        faults.metadata("input.routerSettings", settings, tx.rules().metadata_bytes);
-    }
-    faults.words("input.tags", &input.tags);
-    faults.words("input.guardrails", &input.guardrails);
-    let access = input.model_access.clone().unwrap_or_default();
-    faults.model_access("input.modelAccess", &access);
-    if let Some(access) = input.member_defaults.model_access.value() {
-        faults.model_access("input.memberDefaults.modelAccess", access);
-    }
-    alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
-    faults.finish()?;
-    let settings = super::settings::current(tx).await?;
-    let budgets = match input.budgets {
-        Some(entries) => {
-            budget::check_entries(&entries, "input")?;
-            entries
-        }
-        None => budget::defaults(tx, Scope::platform_default(ScopeKind::TeamDefault)).await?,
-    };
-    let mut row = team::Model {
-        id: tx.id(),
-        organization_id: organization,
-        search_text: search_text(&[Some(&input.name), input.external_id.as_deref()]),
-        external_id: input.external_id,
-        name: input.name,
-        metadata: input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-        tags: distinct(input.tags),
-        model_access: access,
-        member_model_access: ModelAccess::default(),
-        blocked_by: None,
-        is_joinable: input.is_joinable.unwrap_or(settings.teams_are_joinable),
-        member_permissions: permissions(input.member_permissions),
-        router_settings: input.router_settings,
-        guardrails: distinct(input.guardrails),
-        version: 1,
-        created_at: tx.now(),
-        created_by: tx.by(),
-        updated_at: tx.now(),
-        updated_by: tx.by(),
-    };
-    let has_defaults = input.member_defaults.is_given();
-    input.member_defaults.model_access.apply_or_default(&mut row.member_model_access);
-    tx.insert(&row).await?;
-    tx.record(Event::made(AuditAction::TeamCreated, Subject::team(&row), &row));
-    let mut members = input.members;
-    if let Some(user) = tx.actor().user_id()
-        && !membership::lists(tx, organization, &members)
-    {
-        members.push(membership::Add::new(Reference::to(user), TeamRole::Admin));
-    }
-    // Users, the creator among them, are locked before any budget.
-    let users = membership::find_users(tx, organization, &members, "input.members").await?;
-    if proof.roles().contains(&crate::authz::Role::SelfServe) && !is_admin(proof.roles()) {
-        check_creator(tx, &row.model_access, &budgets).await?;
-    }
-    let place = Place::team(&row);
-    if !budgets.is_empty() {
-        budget::assign(tx, &place, budgets, "input").await?;
-    }
-    limit::check_above(tx, &place, &row.model_access, "input").await?;
-    if has_defaults {
-        set_member_defaults(tx, &row, input.member_defaults.budgets).await?;
-    }
-    for (name, target) in input.model_aliases {
-        alias::set(tx, &row, name, target).await?;
-    }
-    if !members.is_empty() {
-        membership::insert_users(tx, &row, members, users, "input.members").await?;
-    }
-    Ok(row)
-}
-
-fn is_admin(roles: &[crate::authz::Role]) -> bool {
-    use crate::authz::Role;
-    roles.iter().any(|role| matches!(role, Role::PlatformAdmin | Role::OrganizationAdmin))
-}
-
-/// The limits of a person who makes a team bind the team: leaving a limit out never yields more
-/// than the person has (REFERENCE T-NEW-5 to T-NEW-8, C-T15; SECURITY 2, case 7).
-async fn check_creator(tx: &Tx, access: &ModelAccess, entries: &[budget::Entry]) -> Result<()> {
-    let Some(user) = tx.actor().user() else { return Ok(()) };
-    super::api_key::check_pots(tx, entries).await?;
-    let own = limit::held_by(tx, &[Scope::user(user.id)]).await?;
-    let accesses = [Some(&user.model_access), tx.actor().key().map(|key| &key.model_access)];
-    if accesses.into_iter().flatten().any(|own| !super::model_access::is_within(access, own)) {
-        return Err(Error::limit(
-            "input.modelAccess",
-            "your own models are limited: list models that you may call yourself",
-        ));
-    }
-    let given = |entry: &budget::Entry| match entry {
-        budget::Entry::Create(limits) => Some(limits.clone()),
-        budget::Entry::Attach { .. } | budget::Entry::Edit { .. } | budget::Entry::Default(_) => {
-            None
-        }
-    };
-    let given: Vec<_> = entries.iter().filter_map(given).collect();
-    for held in own {
-        if !given.iter().any(|limits| limits.is_within(&held.budget)) {
-            return Err(Error::limit(
-                "input.budgets",
-                "your own budget is limited: give the team a budget that is at most as large, \
-                 for the same or a longer period",
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn permissions(mut list: Vec<TeamMemberPermission>) -> MemberPermissions {
     list.sort_unstable();
     list.dedup();
@@ -704,4 +579,43 @@ pub async fn unblock(tx: &mut Tx, team: Authorized<team::Model>) -> Result<team:
 #[expect(clippy::disallowed_methods, reason = "the place of a row that the caller may see")]
 pub(crate) async fn row(tx: &Tx, id: TeamId) -> Result<Option<team::Model>> {
     Ok(team::Entity::find_by_id(id).one(tx.db()).await?)
+}
+
+/// The place of what belongs to a team, or to the platform.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn placement_of(tx: &Tx, team: Option<TeamId>) -> Result<Placement> {
+    Ok(match team {
+        Some(id) => Placement::team(organization_of(tx, team).await?, id),
+        None => Placement::platform(),
+    })
+}
+
+/// The organization of a team, if there is one.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn organization_of(
+    tx: &Tx,
+    team: Option<TeamId>,
+) -> Result<Option<OrganizationId>> {
+    let Some(id) = team else { return Ok(None) };
+    Ok(row(tx, id).await?.and_then(|team| team.organization_id))
+}
+
+/// Locks teams whose lists of models are about to change, after their organizations, and returns
+/// them in the order of their ids.
+///
+/// # Errors
+/// What the database answers.
+#[expect(clippy::disallowed_methods, reason = "above rows that the caller may see")]
+pub(crate) async fn lock_each(tx: &Tx, ids: &[TeamId]) -> Result<Vec<team::Model>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = || team::Entity::find().filter(team::Column::Id.is_in(ids.iter().copied()));
+    super::organization::lock_of_teams(tx, select()).await?;
+    let select = select().order_by_asc(team::Column::Id).lock(LockType::Update);
+    Ok(select.all(tx.db()).await?)
 }

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
 use entity::audit_event;
 use entity::id::{
-    ApiKeyId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId, ProjectId, TagId,
-    TeamId, TeamMembershipId, UserId, split,
+    AccessGroupId, ApiKeyId, BudgetId, CredentialId, EndUserId, Id, ModelId, OrganizationId,
+    OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId, split,
 };
 use entity::role;
 use serde_json::Value;
@@ -51,6 +51,9 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
         Kind::ApiKey => ApiKeyId::from_uuid(id).to_string(),
         Kind::EndUser => EndUserId::from_uuid(id).to_string(),
         Kind::Tag => TagId::from_uuid(id).to_string(),
+        Kind::Model => ModelId::from_uuid(id).to_string(),
+        Kind::Credential => CredentialId::from_uuid(id).to_string(),
+        Kind::AccessGroup => AccessGroupId::from_uuid(id).to_string(),
         Kind::Settings | Kind::Platform => return None,
     })
 }

@@ -254,7 +254,10 @@ impl Engine {
         let coerced =
             apollo_compiler::request::coerce_variable_values(&self.types, operation, &given)
                 .map_err(|error| {
-                    vec![fault(ErrorCode::BadUserInput, &error.message().to_string())]
+                    vec![fault(
+                        ErrorCode::BadUserInput,
+                        &without_value(&error.message().to_string()),
+                    )]
                 })?
                 .into_inner();
         let faults = coercion::of_variables(&self.types, operation, &coerced);
@@ -348,6 +351,18 @@ fn refused(refusal: Refusal) -> ServerError {
         RefusalKind::Invalid => ErrorCode::GraphqlValidationFailed,
     };
     fault(code, &refusal.to_string())
+}
+
+/// What is wrong with a variable, without its value: it may be a secret in the wrong place.
+fn without_value(message: &str) -> String {
+    let parts = message.strip_prefix("could not coerce ").and_then(|rest| {
+        let (what, value) = rest.split_once(": ")?;
+        Some((what, value.rsplit_once(" to type ")?.1))
+    });
+    match parts {
+        Some((what, kind)) => format!("could not coerce {what} to type {kind}"),
+        None => message.to_owned(),
+    }
 }
 
 /// An error of the request as a whole.

@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::id::{
-    ApiKeyId, AuditEventId, EndUserId, Id, OrganizationId, OrganizationMembershipId, ProjectId,
-    TagId, TeamId, TeamMembershipId, UserId,
+    AccessGroupId, ApiKeyId, AuditEventId, CredentialId, EndUserId, Id, ModelId, OrganizationId,
+    OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
 };
 use entity::{
-    api_key, api_key_secret, audit_event, end_user, model_alias, organization,
-    organization_membership, project, tag, team, team_membership, user,
+    access_group, access_group_model, api_key, api_key_secret, audit_event, credential,
+    credential_value, end_user, llm_model, model_alias, organization, organization_membership,
+    project, tag, team, team_membership, user,
 };
 
 use super::batch::Batches;
@@ -84,6 +85,15 @@ pub(super) struct BudgetsOf(pub Scope);
 /// The model aliases of a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AliasesOf(pub TeamId);
+/// The values of a credential, without what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ValuesOf(pub CredentialId);
+/// The names of models in an access group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ModelsIn(pub AccessGroupId);
+/// The names of the access groups with a model of this name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct GroupsWith(pub String);
 /// Where a user stands, as far as the caller has a part in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlacementOf(pub UserId);
@@ -105,6 +115,9 @@ macro_rules! by_id {
 }
 
 by_id! {
+    AccessGroupId => access_group::Model, domain::access_group::by_ids;
+    CredentialId => credential::Model, domain::credential::by_ids;
+    ModelId => llm_model::Model, domain::llm_model::by_ids;
     OrganizationId => organization::Model, org::by_ids;
     OrganizationMembershipId => organization_membership::Model, domain::organization_membership::by_ids;
     ProjectId => project::Model, domain::project::by_ids;
@@ -361,5 +374,45 @@ impl Loader<PlacementOf> for Reader {
         let users: Vec<_> = keys.iter().map(|key| key.0).collect();
         let places = domain::user::placements(self, &users).await.map_err(Arc::new)?;
         Ok(places.into_iter().map(|(user, place)| (PlacementOf(user), place)).collect())
+    }
+}
+
+impl Loader<ValuesOf> for Reader {
+    type Value = Vec<credential_value::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[ValuesOf]) -> Loaded<ValuesOf, Self::Value> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut loaded: HashMap<ValuesOf, Self::Value> = HashMap::new();
+        let rows = domain::credential::values_of_credentials(self, &ids).await.map_err(Arc::new)?;
+        for row in rows {
+            loaded.entry(ValuesOf(row.credential_id)).or_default().push(row);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<ModelsIn> for Reader {
+    type Value = Vec<access_group_model::Model>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[ModelsIn]) -> Loaded<ModelsIn, Self::Value> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mut loaded: HashMap<ModelsIn, Self::Value> = HashMap::new();
+        for row in domain::access_group::models_of(self, &ids).await.map_err(Arc::new)? {
+            loaded.entry(ModelsIn(row.access_group_id)).or_default().push(row);
+        }
+        Ok(loaded)
+    }
+}
+
+impl Loader<GroupsWith> for Reader {
+    type Value = Vec<String>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[GroupsWith]) -> Loaded<GroupsWith, Self::Value> {
+        let names: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
+        let found = domain::access_group::of_models(self, &names).await.map_err(Arc::new)?;
+        Ok(found.into_iter().map(|(name, groups)| (GroupsWith(name), groups)).collect())
     }
 }

@@ -2,17 +2,21 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
-    ApiKeyId, AuditEventId, BudgetId, EndUserId, Id, OrganizationId, OrganizationMembershipId,
-    ProjectId, TagId, TeamId, TeamMembershipId, UserId, split,
+    AccessGroupId, ApiKeyId, AuditEventId, BudgetId, CredentialId, EndUserId, Id, ModelId,
+    OrganizationId, OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
+    split,
 };
 
 use super::access::requires;
+use super::access_group::AccessGroup;
 use super::api_key::ApiKey;
 use super::audit_event::AuditEvent;
 use super::budget::Budget;
 use super::context::ContextExt;
+use super::credential::Credential;
 use super::end_user::EndUser;
 use super::error::ApiResult;
+use super::llm_model::Model;
 use super::organization::{Organization, OrganizationMembership};
 use super::project::Project;
 use super::tag::Tag;
@@ -25,6 +29,8 @@ use crate::domain::field::Faults;
 #[derive(Clone, Debug, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's id."))]
 pub enum Node {
+    /// An access group.
+    AccessGroup(AccessGroup),
     /// A key.
     ApiKey(ApiKey),
     /// An audit event.
@@ -33,6 +39,10 @@ pub enum Node {
     Budget(Budget),
     /// An end user.
     EndUser(EndUser),
+    /// A credential.
+    Credential(Credential),
+    /// A model.
+    Model(Model),
     /// An organization.
     Organization(Organization),
     /// A membership in an organization.
@@ -92,6 +102,17 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
     let Some((prefix, uuid)) = split(id) else { return Ok(None) };
     let loader = ctx.loader();
     Ok(match prefix {
+        AccessGroupId::PREFIX => loader
+            .load_one(AccessGroupId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::AccessGroup(row.into())),
+        CredentialId::PREFIX => loader
+            .load_one(CredentialId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::Credential(row.into())),
+        ModelId::PREFIX => {
+            loader.load_one(ModelId::from_uuid(uuid)).await?.map(|row| Node::Model(row.into()))
+        }
         ApiKeyId::PREFIX => {
             loader.load_one(ApiKeyId::from_uuid(uuid)).await?.map(|row| Node::ApiKey(row.into()))
         }

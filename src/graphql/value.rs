@@ -178,6 +178,12 @@ pub enum EntityKind {
     Tag,
     /// The settings of the platform.
     Settings,
+    /// A model.
+    Model,
+    /// A credential of a provider.
+    Credential,
+    /// An access group.
+    AccessGroup,
     /// The platform as a whole.
     Platform,
 }

@@ -31,6 +31,7 @@ fn the_first_start_makes_it_and_the_second_reads_it() {
     assert_eq!((mode(&folder), mode(&second.path())), (0o700, 0o600));
     assert!(!folder.join(TEMPORARY_NAME).exists());
     assert!(!format!("{second:?}").contains("pepper"));
+    assert_eq!((second.keks().len(), second.keks()), (1, first.keks()));
 }
 
 #[test]
@@ -151,4 +152,22 @@ fn a_broken_random_source_makes_no_file() {
     let error = SecretsFile::load_or_create(home.path(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::NotRandom), "{error}");
     assert!(!home.path().join(FILE_NAME).exists());
+}
+
+/// SECURITY 5: at every moment of a rotation the file has the key that seals, and those that open.
+#[test]
+fn a_new_kek_stands_before_the_old_one_until_that_is_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut file, _) = SecretsFile::load_or_create(home.path(), &mut counting).unwrap();
+    let old = file.keks()[0].clone();
+    let mut backwards =
+        |buffer: &mut [u8]| buffer.iter_mut().rev().zip(0..).for_each(|(b, n)| *b = n);
+    file.add_kek(&mut backwards).unwrap();
+    let found = SecretsFile::find(home.path()).unwrap().unwrap();
+    assert_eq!((found.keks().len(), &found.keks()[1]), (2, &old));
+    file.forget_former_keks().unwrap();
+    let found = SecretsFile::find(home.path()).unwrap().unwrap();
+    assert_eq!(found.keks(), file.keks());
+    assert_ne!(found.keks()[0], old);
+    assert_eq!(found.keks().len(), 1);
 }

@@ -56,6 +56,8 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
             .replace("UserUnblockInput", "UserIdInput")
             .replace("ApiKeyBlockInput", "ApiKeyIdInput")
             .replace("ApiKeyUnblockInput", "ApiKeyIdInput")
+            .replace("ModelBlockInput", "ModelIdInput")
+            .replace("ModelUnblockInput", "ModelIdInput")
             .replace("TeamModelAddInput", "TeamModelInput")
             .replace("TeamModelRemoveInput", "TeamModelInput");
         let (data, recorded) = run(&admin, &query, input).await;
@@ -296,6 +298,36 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     step("tagUpdate", "tag { id }", change, &["TAG_UPDATED"]).await;
     let events = &["BUDGET_UNASSIGNED", "TAG_DELETED"];
     step("tagDelete", "deletedIds", json!({ "ids": [tag] }), events).await;
+    let values = json!([{ "name": "api_key", "value": "sk-4f9a0c2e7b1d8365" }]);
+    let credential = json!({ "name": "OpenAI", "values": values });
+    let credential =
+        step("credentialCreate", "credential { id }", credential, &["CREDENTIAL_CREATED"]).await;
+    let credential = text(&credential, "/credential/id");
+    for (values, events) in
+        [(json!([]), &[][..]), (json!([{ "name": "org", "value": "o" }]), &["CREDENTIAL_UPDATED"])]
+    {
+        let change = json!({ "id": credential, "values": values });
+        step("credentialUpdate", "credential { id }", change, events).await;
+    }
+    let model = json!({ "name": "gpt-4o", "provider": "openai", "credentialId": credential });
+    let model = step("modelCreate", "model { id }", model, &["MODEL_CREATED"]).await;
+    let model = text(&model, "/model/id");
+    let change = json!({ "id": model, "region": "eu" });
+    step("modelUpdate", "model { id }", change.clone(), &["MODEL_UPDATED"]).await;
+    step("modelUpdate", "model { id }", change, &[]).await;
+    step("modelBlock", "model { id }", json!({ "id": model }), &["MODEL_BLOCKED"]).await;
+    step("modelUnblock", "model { id }", json!({ "id": model }), &["MODEL_UNBLOCKED"]).await;
+    step("modelDelete", "deletedIds", json!({ "ids": [model] }), &["MODEL_DELETED"]).await;
+    let gone = json!({ "ids": [credential] });
+    step("credentialDelete", "deletedIds", gone, &["CREDENTIAL_DELETED"]).await;
+    let group = json!({ "name": "fast", "models": ["gpt-4o"] });
+    let group =
+        step("accessGroupCreate", "accessGroup { id }", group, &["ACCESS_GROUP_CREATED"]).await;
+    let group = text(&group, "/accessGroup/id");
+    let change = json!({ "id": group, "models": ["o3"] });
+    step("accessGroupUpdate", "accessGroup { id }", change, &["ACCESS_GROUP_UPDATED"]).await;
+    let gone = json!({ "ids": [group] });
+    step("accessGroupDelete", "deletedIds", gone, &["ACCESS_GROUP_DELETED"]).await;
     step("budgetDelete", "deletedId", json!({ "id": tier }), &["BUDGET_DELETED"]).await;
     let tenant = json!({ "name": "Tenant", "budgets": [{ "create": { "maxSpend": "9" } }] });
     let tenant = step(
@@ -375,6 +407,9 @@ async fn no_query_records_an_event() {
             "{ joinableTeams { nodes { id } } }",
             "{ settings { version teamDefaults { budgets { id } } } }",
             "{ endUsers { nodes { id budgets { id } } } tags { nodes { id budgets { id } } } }",
+            "{ models { totalCount nodes { id credential { id } } } }",
+            "{ credentials { totalCount nodes { id values { name } } } }",
+            "{ accessGroups { totalCount nodes { id models } } }",
             "{ auditEvents { nodes { id before after } } }",
             "{ node(id: \"team_00000000000000000000000000000000\") { id } }",
             "{ __schema { types { name } } }",

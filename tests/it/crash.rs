@@ -12,19 +12,19 @@ use serde_json::json;
 
 use crate::harness::client::text;
 use crate::harness::database::{Kind, TestDatabase, kinds};
-use crate::harness::{ADMIN_KEY, Client};
+use crate::harness::{ADMIN_KEY, Client, KEK};
 
 const PEPPER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// A running program.
-struct Program {
-    child: Child,
+pub(crate) struct Program {
+    pub(crate) child: Child,
     address: SocketAddr,
     greeting: String,
 }
 
 impl Program {
-    fn command(folder: &Path) -> Command {
+    pub(crate) fn command(folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollkeep"));
         command
             .env_clear()
@@ -36,7 +36,7 @@ impl Program {
     }
 
     /// Starts the server on a free port, and waits until it says where it listens.
-    fn serve(folder: &Path, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn serve(folder: &Path, environment: &[(&str, &str)]) -> Self {
         Self::serve_logging(folder, environment, None)
     }
 
@@ -67,7 +67,7 @@ impl Program {
         Self { child, address, greeting }
     }
 
-    fn client(&self, key: &str) -> Client {
+    pub(crate) fn client(&self, key: &str) -> Client {
         Client::new(reqwest::Client::new(), self.address, Some(key))
     }
 }
@@ -175,6 +175,17 @@ async fn secrets_are_in_no_log_and_no_file() {
         "mutation($id: ID!) { apiKeyRotate(input: { id: $id, gracePeriod: \"1h\" }) { secret } }";
     let data = admin.run_with(rotate, json!({ "id": id })).await.data();
     let rotated = text(&data, "/apiKeyRotate/secret");
+    let value = "provider-CANARY-5c1e9a7d2f";
+    let query = "mutation($v: String) { credentialCreate(input: { name: \"c\",
+        values: [{ name: \"api_key\", value: $v }] }) { credential { id } } }";
+    let data = admin.run_with(query, json!({ "v": value })).await.data();
+    let credential = text(&data, "/credentialCreate/credential/id");
+    let query = "mutation($id: ID!) { modelCreate(input: { name: \"m\", provider: \"p\",
+        credentialId: $id }) { model { id } } }";
+    admin.run_with(query, json!({ "id": credential })).await.data();
+    let query = "{ modelResolve(name: \"m\") { values { secret } } }";
+    let opened = program.client(&rotated).data(query).await;
+    assert_eq!(text(&opened, "/modelResolve/0/values/0/secret"), value);
     for key in [canary, &rotated, "sk-wrong-CANARY"] {
         program.client(key).run("{ viewer { kind } nope }").await;
     }
@@ -187,7 +198,7 @@ async fn secrets_are_in_no_log_and_no_file() {
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
-        for secret in [canary, &rotated, ADMIN_KEY, "sk-wrong-CANARY"] {
+        for secret in [canary, &rotated, ADMIN_KEY, "sk-wrong-CANARY", value] {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} in {}", file.display());
         }
@@ -221,7 +232,11 @@ async fn a_server_that_cannot_start_says_what_to_do() {
     if kinds().contains(&Kind::Postgres) {
         let database = TestDatabase::empty(Kind::Postgres).await;
         let url = database.url();
-        let secrets = [("TOLLKEEP__AUTH__PEPPER", PEPPER), ("TOLLKEEP_ADMIN_KEY", ADMIN_KEY)];
+        let secrets = [
+            ("TOLLKEEP__AUTH__PEPPER", PEPPER),
+            ("TOLLKEEP_ADMIN_KEY", ADMIN_KEY),
+            ("TOLLKEEP__AUTH__KEK", KEK),
+        ];
         let environment: Vec<_> =
             secrets.into_iter().chain([("DATABASE_URL", url.as_str())]).collect();
         let error = refuse(&environment, &serve);
@@ -250,12 +265,13 @@ async fn the_configuration_is_printed_without_secrets() {
         .env("TOLLKEEP_ADMIN_KEY", ADMIN_KEY)
         .env("DATABASE_URL", "postgres://me:canary@db.example/tollkeep")
         .env("TOLLKEEP__AUTH__PEPPER", PEPPER)
+        .env("TOLLKEEP__AUTH__KEK", KEK)
         .arg("config")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("db.example"), "{text}");
-    for secret in [ADMIN_KEY, "canary", PEPPER] {
+    for secret in [ADMIN_KEY, "canary", PEPPER, KEK] {
         assert!(!text.contains(secret), "{text}");
     }
 }
@@ -271,8 +287,11 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             Kind::Postgres => Some(TestDatabase::create(kind).await),
         };
         let url = database.as_ref().map(TestDatabase::url);
-        let mut environment =
-            vec![("TOLLKEEP_ADMIN_KEY", ADMIN_KEY), ("TOLLKEEP__AUTH__PEPPER", PEPPER)];
+        let mut environment = vec![
+            ("TOLLKEEP_ADMIN_KEY", ADMIN_KEY),
+            ("TOLLKEEP__AUTH__PEPPER", PEPPER),
+            ("TOLLKEEP__AUTH__KEK", KEK),
+        ];
         if let Some(url) = &url {
             environment.push(("DATABASE_URL", url));
         }

@@ -26,6 +26,9 @@ pub(crate) const ADMIN_KEY: &str = "sk-test-bootstrap-0123456789abcdef";
 /// The pepper of every test server.
 const PEPPER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+/// The key-encryption key of every test server.
+pub(crate) const KEK: &str = "8f7e6d5c4b3a29180716f5e4d3c2b1a08f7e6d5c4b3a29180716f5e4d3c2b1a0";
+
 /// A server under test.
 pub(crate) struct TestApp {
     pub(crate) app: App,
@@ -51,6 +54,7 @@ impl TestApp {
         let mut environment = vec![
             ("TOLLKEEP_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
             ("TOLLKEEP__AUTH__PEPPER".to_owned(), PEPPER.to_owned()),
+            ("TOLLKEEP__AUTH__KEK".to_owned(), KEK.to_owned()),
             ("TOLLKEEP_DATA_DIR".to_owned(), folder.path().display().to_string()),
             ("DATABASE_URL".to_owned(), database.url()),
         ];

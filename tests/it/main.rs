@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod access_group;
 mod api_key;
 mod api_key_rights;
 mod architecture;
@@ -15,10 +16,14 @@ mod budget_scopes;
 mod budget_size;
 mod bulk;
 mod crash;
+mod credential;
+mod credential_use;
 mod deadline;
 mod end_user;
 mod harness;
 mod http;
+mod llm_model;
+mod llm_model_own;
 mod locks;
 mod membership;
 mod membership_change;
@@ -31,6 +36,7 @@ mod project_locks;
 mod project_move;
 mod reach;
 mod reference;
+mod rotation;
 mod schema;
 mod settings;
 mod start;

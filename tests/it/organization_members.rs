@@ -70,7 +70,7 @@ async fn members_are_added_all_or_none() {
             "{{ user(id: \"{invited}\") {{ email isPending emailConfirmedBy organization {{ id }} }} }}"
         );
         let shown = json!({ "email": "New@example.com", "isPending": true,
-            "emailConfirmedBy": "ORGANIZATION", "organization": { "id": world.a } });
+            "emailConfirmedBy": "PLATFORM", "organization": { "id": world.a } });
         assert_eq!(read(own, &query).await, shown);
         // Whom the organization did not make, it does not manage.
         let rename = json!({ "id": world.users["outsider"], "name": "N" });

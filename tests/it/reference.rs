@@ -32,6 +32,11 @@ const FAMILIES: &[(&str, u32)] = &[
     ("P-INFO-", 1),
     ("P-LIST-", 1),
     ("C-P", 15),
+    ("MD-NEW-", 9),
+    ("MD-PATCH-", 3),
+    ("MD-UPD-", 3),
+    ("MD-DEL-", 3),
+    ("C-M", 10),
 ];
 
 fn ids() -> Vec<String> {
@@ -87,9 +92,9 @@ fn every_rule_of_the_reference_has_a_test_or_a_reason() {
     let reasons: BTreeMap<_, _> = REASONS.iter().copied().collect();
     let mut text = String::from(
         "# Coverage of the reference system's rules\n\n\
-         The rules of LiteLLM's endpoints for teams, memberships and projects (T, M, P) and their\n\
-         defects (C-T, C-P), by the ids that the tests cite. Each has a test, or a reason why it does\n\
-         not apply. This file is written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
+         The rules of LiteLLM's endpoints for teams, memberships, projects and models (T, M, P, MD) and\n\
+         their defects (C-T, C-P, C-M), by the ids that the tests cite. Each has a test, or a reason why\n\
+         it does not apply. This file is written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
          | Rule | Tests, or the reason why there is none |\n| --- | --- |\n",
     );
     let mut open = Vec::new();

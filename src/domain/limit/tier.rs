@@ -84,6 +84,7 @@ async fn above(tx: &Tx, scopes: &[Scope]) -> Result<Vec<Scope>> {
         matches!(
             scope.kind,
             ScopeKind::Team
+                | ScopeKind::Project
                 | ScopeKind::TeamMembership
                 | ScopeKind::TeamMemberDefault
                 | ScopeKind::ApiKey

@@ -8,6 +8,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Authorized;
 use crate::db::Tx;
 use crate::domain::field::{self, Faults, distinct};
+use crate::domain::model_access::covers;
 use crate::domain::scope::Place;
 use crate::domain::{Cascade, limit};
 use crate::error::{Error, Result};
@@ -62,6 +63,43 @@ pub async fn remove_models(
         after.model_access.mode = ModelAccessMode::None;
     }
     finish_models(tx, &before, after, cascade).await
+}
+
+/// Puts the name of a team's own model on its list, unless the list covers it; returns whether it did.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] when the organization does not allow the name.
+pub(crate) async fn grant_model(tx: &mut Tx, team: &team::Model, name: &str) -> Result<bool> {
+    let access = &team.model_access;
+    let covered = access.models.iter().any(|model| covers(model, name));
+    if access.mode == ModelAccessMode::All || covered {
+        return Ok(false);
+    }
+    let mut after = team.clone();
+    after.model_access.mode = ModelAccessMode::List;
+    after.model_access.models.push(name.to_owned());
+    finish_models(tx, team, after, Cascade::Refuse).await?;
+    Ok(true)
+}
+
+/// Takes names of a team's own models off its list, and off the lists of members and keys.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn withdraw_models(
+    tx: &mut Tx,
+    team: team::Model,
+    names: &[String],
+) -> Result<team::Model> {
+    if !team.model_access.models.iter().any(|model| names.contains(model)) {
+        return Ok(team);
+    }
+    let mut after = team.clone();
+    after.model_access.models.retain(|model| !names.contains(model));
+    if after.model_access.models.is_empty() && after.model_access.access_groups.is_empty() {
+        after.model_access.mode = ModelAccessMode::None;
+    }
+    finish_models(tx, &team, after, Cascade::Clamp).await
 }
 
 fn check_models(faults: &mut Faults, models: &[String]) {

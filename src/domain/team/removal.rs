@@ -58,7 +58,9 @@ pub async fn delete(
     let own = project::Column::TeamId.is_in(ids.iter().copied());
     crate::domain::project::lock(tx, own).await?;
     membership::lock(tx, team_membership::Column::TeamId.is_in(ids.iter().copied())).await?;
-    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids)).await?;
+    crate::domain::api_key::lock(tx, api_key::Column::TeamId.is_in(ids.iter().copied())).await?;
+    crate::domain::llm_model::lock_of_teams(tx, &ids).await?;
+    crate::domain::credential::lock_of_teams(tx, &ids).await?;
     let mut deleted = Deleted::default();
     for team in teams {
         remove(tx, team, &mut deleted).await?;
@@ -83,6 +85,8 @@ pub(crate) async fn remove(tx: &mut Tx, team: team::Model, deleted: &mut Deleted
     deleted.projects += crate::domain::project::remove_of_team(tx, team.id).await?;
     let members = membership::of_team_for_update(tx, team.id).await?;
     let ids: Vec<_> = members.iter().map(|member| entity::id::Id::uuid(member.id)).collect();
+    crate::domain::llm_model::remove_of_team(tx, &team).await?;
+    crate::domain::credential::remove_of_team(tx, team.id).await?;
     limit::forget_scopes(tx, ScopeKind::TeamMembership, &ids, Some(team.id)).await?;
     team_membership::Entity::delete_many()
         .filter(team_membership::Column::TeamId.eq(team.id))
