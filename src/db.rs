@@ -217,6 +217,12 @@ async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Databas
         std::fs::TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
         std::fs::TryLockError::Error(source) => fault(source),
     })?;
+    // A new file is for its owner alone, and SQLite gives the files beside it the same mode.
+    let mut file = File::options();
+    file.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    file.open(path).map_err(fault)?;
     let connect = |connections: u32, read_only: bool| {
         let busy = settings.lock_timeout;
         let path = path.to_owned();

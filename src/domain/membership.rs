@@ -422,7 +422,7 @@ pub async fn join(tx: &mut Tx, reference: &Reference) -> Result<team_membership:
         (None, Some(external)) => team::Column::ExternalId.eq(external),
         (None, None) => return Err(missing()),
     };
-    let select = super::team::joinable_by(tx.actor()).filter(condition);
+    let select = super::team::joinable_by(tx.actor(), None).filter(condition);
     let found = select.limit(2).lock(LockType::Update).all(tx.db()).await?;
     let team = super::at_most_one(found)?.ok_or_else(missing)?;
     let Some(user) = tx.actor().user_id() else {

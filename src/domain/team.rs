@@ -16,7 +16,7 @@ use entity::id::{OrganizationId, TeamId, UserId};
 use entity::role::TeamMemberPermission;
 use entity::team;
 use entity::value::{MemberPermissions, ModelAccess, Words};
-use sea_orm::sea_query::{ExprTrait, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, LockType, Query};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     Select,
@@ -145,19 +145,30 @@ pub fn visible_to(actor: &Actor) -> Select<team::Entity> {
 /// The teams that a caller may join: joinable, not blocked, of no organization or of one that it
 /// belongs to (any, for those who see the whole platform), and without it as a member (REFERENCE T-AVAIL-3).
 #[expect(clippy::disallowed_methods, reason = "a team that anybody may join shows its name")]
-pub fn joinable_by(actor: &Actor) -> Select<team::Entity> {
+pub fn joinable_by(actor: &Actor, name: Option<&str>) -> Select<team::Entity> {
     let mut place = Condition::any().add(team::Column::OrganizationId.is_null());
     if actor.sees_all() {
         place = place.add(team::Column::OrganizationId.is_not_null());
     } else {
         place = place.add(reach::in_known_organizations(actor, ("teams", "organization_id")));
     }
+    let named = name.map(|name| {
+        let pattern = super::like_pattern(&name.to_lowercase());
+        let has = |pattern: String| {
+            Expr::col(("teams", "search_text")).like(LikeExpr::new(pattern).escape('\\'))
+        };
+        // The external id, which follows the name, is not for those who are not in the team.
+        let without =
+            Condition::all().add(team::Column::ExternalId.is_null()).add(has(pattern.clone()));
+        Condition::any().add(has(format!("{pattern}\u{1f}%"))).add(without)
+    });
     team::Entity::find()
-        .filter(team::Column::IsJoinable.eq(actor.bound_to().is_none()))
+        .filter(Condition::all().add_option(actor.bound_to().map(|_| Expr::val(1).eq(0))))
         .filter(team::Column::IsJoinable.eq(true))
         .filter(team::Column::BlockedBy.is_null())
         .filter(place)
         .filter(reach::in_teams(actor, ("teams", "id")).not())
+        .filter(Condition::all().add_option(named))
 }
 
 fn filtered(mut select: Select<team::Entity>, filter: &Filter) -> Select<team::Entity> {
@@ -171,7 +182,7 @@ fn filtered(mut select: Select<team::Entity>, filter: &Filter) -> Select<team::E
         let teams = Query::select()
             .column("team_id")
             .from("team_memberships")
-            .and_where(sea_orm::sea_query::Expr::col("user_id").eq(user))
+            .and_where(Expr::col("user_id").eq(user))
             .to_owned();
         select = select.filter(team::Column::Id.in_subquery(teams));
     }

@@ -9,7 +9,7 @@ pub mod query;
 
 pub use bulk::TeamMemberBulkMutation;
 pub use member::TeamMembership;
-pub(super) use member::{TeamMemberInput, UserRefInput};
+pub(super) use member::{TeamMemberDefaultsInput, TeamMemberInput, UserRefInput};
 pub use moving::TeamMoveMutation;
 pub use mutation::TeamMutation;
 pub(super) use mutation::count;

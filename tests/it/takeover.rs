@@ -207,6 +207,13 @@ async fn nobody_is_found_by_a_hidden_address_or_role() {
         for (name, count) in [("member", 0), ("organization_admin", 1), ("platform_viewer", 1)] {
             assert_eq!(read(world.person(name), query).await["totalCount"], count, "{name}");
         }
+        let open = json!({ "name": "Open", "externalId": "hr-0042", "isJoinable": true });
+        done(&app.admin(), "teamCreate", open, "team { id }").await;
+        for (search, count) in [("open", 1), ("hr-00", 0), ("n\u{1f}h", 0)] {
+            let query = "query($s: String) { joinableTeams(search: $s) { totalCount } }";
+            let found = me.run_with(query, json!({ "s": search })).await.data();
+            assert_eq!(found["joinableTeams"]["totalCount"], count, "{search}");
+        }
         // A platform viewer watches, and makes nothing, teams of its own included.
         let watcher = world.person("platform_viewer");
         change(watcher, "teamCreate", json!({ "name": "T" }), "team { id }")

@@ -6,7 +6,7 @@ use crate::harness::client::text;
 use crate::harness::world::{World, api_key, join_organization, organization, user};
 use crate::harness::{Answer, Client, Kind, TestApp, on_each_database};
 use crate::locks::meet;
-use crate::steps::{assert_no_orphans, change, done, is_known, read, rows};
+use crate::steps::{assert_no_orphans, change, done, is_known, project, read, rows};
 use crate::team_calls::{create, events, nobody};
 
 fn capped(max_spend: &str) -> Value {
@@ -365,4 +365,43 @@ async fn a_move_meets_a_deletion_of_either_organization() {
         }
     })
     .await;
+}
+
+/// D30, D23: the projects and the end users of a team go with it, and so do their budgets; whoever
+/// runs the new organization looks after them from then on.
+#[tokio::test]
+async fn projects_and_end_users_follow_their_team() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let (admin, own) = (app.admin(), world.person("organization_admin"));
+        let crew = Crew::new(app, (&world.b, &world.a), "crew", "9").await;
+        let input = json!({ "name": "P", "externalId": "p", "budgets": capped("3") });
+        let project = project(&admin, &crew.team, input).await;
+        let input = json!({ "externalId": "u", "teamId": crew.team, "budgets": capped("4") });
+        let made = done(&admin, "endUserCreate", input, "endUser { id }").await;
+        let end_user = text(&made, "/endUser/id");
+        let rename = json!({ "id": project, "name": "Renamed" });
+        let answer = change(own, "projectUpdate", rename.clone(), "project { id }").await;
+        answer.refused("NOT_FOUND", "input.id");
+        relocate(&admin, &crew.team, json!(world.a)).await.data();
+        done(own, "projectUpdate", rename, "project { id }").await;
+        done(own, "endUserBlock", json!({ "id": end_user }), "endUser { id }").await;
+        let query = "query($o: [ID!]) { budgets(filter: { organizationIds: $o }) { totalCount } }";
+        for (organization, count) in [(&world.a, 5), (&world.b, 0)] {
+            let found = admin.run_with(query, json!({ "o": [organization] })).await.data();
+            assert_eq!(found["budgets"]["totalCount"], count);
+        }
+        // The external id of a project is taken once in an organization.
+        let other = project_in(&admin, &world.b1).await;
+        let input = json!({ "id": other, "externalId": "p" });
+        done(&admin, "projectUpdate", input, "project { id }").await;
+        let answer = relocate(&admin, &crew.team, json!(world.b)).await;
+        answer.refused("ALREADY_EXISTS", "input.organizationId");
+        assert_no_orphans(app).await;
+    })
+    .await;
+}
+
+async fn project_in(admin: &Client, team: &str) -> String {
+    project(admin, team, json!({ "name": "Q" })).await
 }

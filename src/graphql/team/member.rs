@@ -1,6 +1,6 @@
 //! The object `TeamMembership`, and how inputs name members.
 
-use async_graphql::{Context, ID, InputObject, Object, OneofObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, OneofObject};
 use entity::role::TeamRole as Role;
 use entity::team_membership;
 use futures_util::future::join;
@@ -16,7 +16,7 @@ use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::BudgetsOf;
 use crate::graphql::scalar::Instant;
 use crate::graphql::user::User;
-use crate::graphql::value::{ModelAccess, ModelAccessInput, TeamRole};
+use crate::graphql::value::{ModelAccess, ModelAccessInput, TeamRole, change};
 
 /// One user in one team.
 #[derive(Clone, Debug)]
@@ -157,6 +157,26 @@ impl From<TeamMemberInput> for membership::Add {
             role: Role::from(input.role),
             model_access: input.model_access.map(Into::into),
             budgets: input.budgets.map(entries),
+        }
+    }
+}
+
+/// What new members of a team start with. What is left out stays; null clears.
+#[derive(Clone, Debug, InputObject)]
+pub struct TeamMemberDefaultsInput {
+    /// Budgets that each new member has with counters of its own, all of them, at most 20; null for
+    /// none. They must fit into the team's. Members who have them get a copy when somebody edits them
+    /// through the member, or here.
+    budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
+    /// Which models new members may call, of those that the team allows; null for all.
+    model_access: MaybeUndefined<ModelAccessInput>,
+}
+
+impl From<TeamMemberDefaultsInput> for crate::domain::team::MemberDefaults {
+    fn from(input: TeamMemberDefaultsInput) -> Self {
+        Self {
+            budgets: change(input.budgets, entries),
+            model_access: change(input.model_access, Into::into),
         }
     }
 }

@@ -5,7 +5,7 @@ use entity::team;
 use entity::team_membership;
 use serde_json::Value;
 
-use super::{Team, TeamMemberInput, TeamMembership, UserRefInput};
+use super::{Team, TeamMemberDefaultsInput, TeamMemberInput, TeamMembership, UserRefInput};
 use crate::authz::{Permission, Reference, authorize};
 use crate::domain::user::UserReference;
 use crate::domain::{membership, model_alias, team as domain};
@@ -63,26 +63,6 @@ pub struct TeamCreateInput {
     /// Names of guardrails that a gateway applies to the team's calls, at most 50.
     #[graphql(default)]
     guardrails: Vec<String>,
-}
-
-/// What new members of a team start with. What is left out stays; null clears.
-#[derive(Clone, Debug, InputObject)]
-pub struct TeamMemberDefaultsInput {
-    /// Budgets that each new member has with counters of its own, all of them, at most 20; null for
-    /// none. They must fit into the team's. Members who have them get a copy when somebody edits them
-    /// through the member, or here.
-    budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
-    /// Which models new members may call, of those that the team allows; null for all.
-    model_access: MaybeUndefined<ModelAccessInput>,
-}
-
-impl From<TeamMemberDefaultsInput> for domain::MemberDefaults {
-    fn from(input: TeamMemberDefaultsInput) -> Self {
-        Self {
-            budgets: change(input.budgets, entries),
-            model_access: change(input.model_access, Into::into),
-        }
-    }
 }
 
 /// A change of a team. What is left out stays; null clears.

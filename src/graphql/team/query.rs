@@ -120,9 +120,7 @@ impl TeamQuery {
     async fn joinable_teams(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only teams whose name or external id has this text.")] search: Option<
-            String,
-        >,
+        #[graphql(desc = "Only teams whose name has this text.")] search: Option<String>,
         #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
         first: Option<i32>,
         #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
@@ -134,10 +132,10 @@ impl TeamQuery {
             let mut faults = Faults::default();
             check_search(&mut faults, "search", search.as_deref());
             faults.finish()?;
-            let filter = domain::Filter { search, ..domain::Filter::default() };
+            let filter = domain::Filter::default();
             // A cursor holds what the list is ordered by: here it must tell nothing but the id.
-            let page = Page::new(&request, connection::OLDEST_FIRST, &(&filter, "joinable"))?;
-            let from = domain::joinable_by(ctx.session().actor());
+            let page = Page::new(&request, connection::OLDEST_FIRST, &(&search, "joinable"))?;
+            let from = domain::joinable_by(ctx.session().actor(), search.as_deref());
             let rows = domain::list(ctx.reader(), from.clone(), &filter, &page).await?;
             let reader = ctx.reader().clone();
             let count = move || -> connection::Counting {
