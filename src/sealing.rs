@@ -164,7 +164,7 @@ impl Keyring {
     /// is not decrypted.
     ///
     /// # Errors
-    /// Those of [`Keyring::open`].
+    /// When the value was sealed under another key, or is not what was sealed.
     pub fn rewrap(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Option<Sealed>, OpenError> {
         let mut parts = Parts::split(sealed)?;
         if parts.kek == self.current.id {
