@@ -108,7 +108,7 @@ impl Faults {
         if words.len() > TAGS {
             self.add(field, format!("give at most {TAGS}"));
         }
-        for (index, word) in words.iter().enumerate() {
+        for (index, word) in words.iter().enumerate().take(TAGS) {
             self.word(&format!("{field}.{index}"), word);
             if words[..index].contains(word) {
                 self.add(format!("{field}.{index}"), "this is listed twice");
