@@ -102,6 +102,7 @@ impl Serialize for Usd {
 
 /// What people choose for the whole platform at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are switched one by one")]
 #[serde(default)]
 pub struct PlatformSettings {
     /// Whether anybody may join a new team, unless the team says otherwise.

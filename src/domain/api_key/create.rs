@@ -101,16 +101,7 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     }
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
-    let secret = match &input.secret {
-        None => Some(Secret::generate(input.kind)),
-        Some(text) => Secret::chosen(text),
-    };
-    if secret.is_none() {
-        faults.add(
-            "input.secret",
-            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
-        );
-    }
+    let secret = secret(&mut faults, input.kind, input.secret.as_deref());
     faults.finish()?;
     budget::check_entries(&input.budgets, "input")?;
     let secret = secret.ok_or_else(|| Error::internal("a fault was not reported"))?;
@@ -246,6 +237,21 @@ async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
     let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
     let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
     Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+/// The secret that a platform admin chose, else a random one.
+fn secret(faults: &mut Faults, kind: ApiKeyKind, chosen: Option<&str>) -> Option<Secret> {
+    let secret = match chosen {
+        None => Some(Secret::generate(kind)),
+        Some(text) => Secret::chosen(text),
+    };
+    if secret.is_none() {
+        faults.add(
+            "input.secret",
+            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
+        );
+    }
+    secret
 }
 
 fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {
