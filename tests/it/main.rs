@@ -28,6 +28,7 @@ mod locks;
 mod membership;
 mod membership_change;
 mod migrations;
+mod model_access;
 mod organization;
 mod organization_members;
 mod project;

@@ -15,7 +15,7 @@ use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
 use crate::domain::scope::Place;
-use crate::domain::{budget, limit, membership, period, project, settings};
+use crate::domain::{budget, limit, membership, model_alias, period, project, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -36,6 +36,8 @@ pub struct Create {
     pub name: Option<String>,
     /// Which models it may call.
     pub model_access: Option<ModelAccess>,
+    /// Other names for models, with what they stand for.
+    pub model_aliases: Vec<(String, String)>,
     /// What it may be used for.
     pub allowed_routes: Option<Vec<String>>,
     /// Labels.
@@ -92,6 +94,7 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         faults.name("input.name", name);
     }
     faults.model_access("input.modelAccess", &access);
+    model_alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.words("input.tags", &input.tags);
     if let Some(routes) = &input.allowed_routes {
         check_routes(&mut faults, routes);
@@ -151,6 +154,10 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);
     tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
+    for (alias, target) in input.model_aliases {
+        let owner = model_alias::Owner::api_key(&row, place.organization);
+        model_alias::set(tx, owner, alias, target).await?;
+    }
     if !input.budgets.is_empty() {
         budget::assign(tx, &place, input.budgets, "input").await?;
     }
