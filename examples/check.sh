@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles the clients of this folder against schema.graphql, and has those that run do their job on a
-# fresh server. Needs npm, curl, and what `cargo build --bins --examples` or `cargo test` has built.
+# fresh server. Needs npm, curl, and what `cargo test` or `cargo build --bins --examples` has built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,9 +58,34 @@ start_server() {
     fail "the server does not start:" "$(cat "$folder/log")"
 }
 
+# ask KEY DOCUMENT: the answer of the server; an answer with errors ends this.
 ask() {
-    curl -sS --fail-with-body "$URL" -H "authorization: Bearer $1" \
-        -H 'content-type: application/json' -d "{\"query\":\"$2\"}"
+    local answer
+    answer=$(curl -sS "$URL" -H "authorization: Bearer $1" -H 'content-type: application/json' \
+        -d "{\"query\":\"${2//\"/\\\"}\"}")
+    [[ $answer != *'"errors"'* ]] || fail "$answer"
+    printf '%s\n' "$answer"
+}
+
+# The models of which the team may call two.
+make_models() {
+    local name document=
+    for name in claude-sonnet gpt-4o gpt-4o-mini; do
+        document+=" ${name//-/_}: modelCreate(input: {name: \"$name\", provider: \"example\"}) { model { id } }"
+    done
+    ask "$KEY" "mutation {$document }" >"$folder/models"
+}
+
+# Gives the team so many names for a model that they do not fit on one page.
+make_aliases() {
+    local first number document
+    for first in $(seq 100 20 180); do
+        document=
+        for number in $(seq "$first" $((first + 19))); do
+            document+=" a$number: teamModelAliasSet(input: {teamId: \"$1\", alias: \"chat-$number\", target: \"gpt-4o\"}) { team { id } }"
+        done
+        ask "$KEY" "mutation {$document }" >"$folder/aliases"
+    done
 }
 
 # expect WANTED FOUND: equal but for ids and secrets.
@@ -70,6 +95,7 @@ expect() {
     [ "$found" = "$1" ] || fail "wanted:" "$1" "found:" "$found"
 }
 
+# output NOTE [ALIASES]: what a client prints of team, project, key and models.
 output() {
     cat <<END
 team     team_ID ($1)
@@ -77,7 +103,9 @@ budget   100 USD per 1mo, 100 left
 project  project_ID ($1)
 budget   40 USD per 1mo, 40 left
 key      key_ID ($1)${2:+
-secret   $2}
+$2}
+model    gpt-4o
+model    gpt-4o-mini
 END
 }
 
@@ -87,14 +115,18 @@ check() {
     local name=$1 first refused
     shift
     first=$("$@" "$name" 'gpt-4o*')
-    expect "$(output made SECRET)" "$first"
-    expect "$(output 'was there')" "$("$@" "$name" 'gpt-4o*')"
+    expect "secret   SECRET
+$(output made)" "$first"
+    make_aliases "$name"
+    expect "$(output 'was there' "$(seq -f 'model    chat-%g -> gpt-4o' 100 199)")" \
+        "$("$@" "$name" 'gpt-4o*')"
 
     expect "{\"data\":{\"viewer\":{\"apiKey\":{\"externalId\":\"$name-assistant-key\"}}}}" \
         "$(ask "$(sed -n 's/^secret *//p' <<<"$first")" '{ viewer { apiKey { externalId } } }')"
 
     refused=$("$@" 'two words' 'gpt-4o*' 2>&1) && fail "a bad external id was not refused"
-    expect 'BAD_USER_INPUT at input.externalId: leave out spaces and control characters (request ID)' "$refused"
+    expect 'BAD_USER_INPUT at input.externalId: leave out spaces and control characters (request ID)' \
+        "$refused"
     refused=$(KEY=sk-unknown "$@" "$name" 'gpt-4o*' 2>&1) && fail "a bad key was not refused"
     expect 'UNAUTHENTICATED: a valid API key is required (request ID)' "$refused"
     echo "$name: works"
@@ -105,5 +137,6 @@ for program in tollkeep examples/provision; do
 done
 compile
 start_server
+make_models
 check typescript node examples/typescript/dist/provision.js
 check rust "$programs/examples/provision"

@@ -60,6 +60,10 @@ struct ApiKeyCreate;
 )]
 struct Provisioned;
 
+#[derive(GraphQLQuery)]
+#[graphql(schema_path = "schema.graphql", query_path = "examples/provision.graphql")]
+struct EffectiveModels;
+
 /// The server refused the operation, or a part of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(describe).collect::<Vec<_>>().join("\n"))]
@@ -166,28 +170,50 @@ async fn provision(client: &Client, name: &str, models: Vec<String>) -> Result<(
     let new_key = client
         .create::<ApiKeyCreate>(api_key_create::Variables {
             external_id: api_key.clone(),
+            team_id: team.clone(),
             project_id: project.clone(),
         })
         .await?;
-
-    let now =
-        client.request::<Provisioned>(provisioned::Variables { team, project, api_key }).await?;
-    if let Some(team) = now.team {
-        print("team", &format!("{} {}", team.id, note(new_team.is_some())));
-        team.budgets.iter().flatten().for_each(print_limit);
-    }
-    if let Some(project) = now.project {
-        print("project", &format!("{} {}", project.id, note(new_project.is_some())));
-        project.budgets.iter().flatten().for_each(print_limit);
-    }
-    if let Some(api_key) = now.api_key {
-        print("key", &format!("{} {}", api_key.id, note(new_key.is_some())));
-    }
-    if let Some(made) = new_key.and_then(|made| made.api_key_create) {
-        // This answer is the only one that has it.
+    if let Some(made) = new_key.as_ref().and_then(|made| made.api_key_create.as_ref()) {
+        // Before anything else can fail: no other answer has it.
         print("secret", &made.secret);
     }
-    Ok(())
+
+    let variables = provisioned::Variables { team, project, api_key: api_key.clone() };
+    let now = client.request::<Provisioned>(variables).await?;
+    let (Some(team), Some(project), Some(key)) = (now.team, now.project, now.api_key) else {
+        let reason = "is taken by something that you may not see";
+        return Err(format!("an external id of {name} {reason}").into());
+    };
+    print("team", &format!("{} {}", team.id, note(new_team.is_some())));
+    team.budgets.iter().flatten().for_each(print_limit);
+    print("project", &format!("{} {}", project.id, note(new_project.is_some())));
+    project.budgets.iter().flatten().for_each(print_limit);
+    print("key", &format!("{} {}", key.id, note(new_key.is_some())));
+    print_models(client, api_key).await
+}
+
+/// What calls with the key may ask for, page by page: the same rules decide that judge calls.
+async fn print_models(client: &Client, api_key: String) -> Result<(), Box<dyn Error>> {
+    let mut after = None;
+    loop {
+        let variables = effective_models::Variables { api_key: api_key.clone(), after };
+        let answer = client.request::<EffectiveModels>(variables).await?;
+        let Some(page) = answer.api_key.and_then(|api_key| api_key.effective_models) else {
+            return Ok(());
+        };
+        for model in page.nodes {
+            if model.name == model.target {
+                print("model", &model.name);
+            } else {
+                print("model", &format!("{} -> {}", model.name, model.target));
+            }
+        }
+        after = page.page_info.end_cursor;
+        if !page.page_info.has_next_page {
+            return Ok(());
+        }
+    }
 }
 
 /// A budget for each calendar month. Exactly one variant of a one-of input is sent.

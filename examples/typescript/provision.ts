@@ -4,7 +4,7 @@
 //   KEY=sk-tka_… npm run --silent provision -- research 'gpt-4o*'
 
 import { ApiError, Client } from './client.js';
-import type { LimitFragment } from './gql/graphql.js';
+import type { EffectiveModelsQuery, LimitFragment } from './gql/graphql.js';
 import { graphql } from './gql/index.js';
 
 const USAGE = `Usage: KEY=<key> npm run --silent provision -- NAME MODEL...
@@ -73,6 +73,23 @@ const Provisioned = graphql(`
   }
 `);
 
+const EffectiveModels = graphql(`
+  query EffectiveModels($apiKey: ID!, $after: String) {
+    apiKey(id: $apiKey) {
+      effectiveModels(first: 100, after: $after) {
+        nodes {
+          name
+          target
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
+      }
+    }
+  }
+`);
+
 /** What a mutation made; null when its external id is taken, as it is in a second run. */
 async function unlessTaken<Payload>(made: Promise<Payload>): Promise<Payload | null> {
   try {
@@ -111,20 +128,44 @@ async function provision(client: Client, name: string, models: string[]): Promis
   );
   const newKey = await unlessTaken(
     client.request(ApiKeyCreate, {
-      input: { name: 'Assistant', externalId: apiKey, kind: 'SERVICE', projectId: project },
+      input: {
+        name: 'Assistant',
+        externalId: apiKey,
+        kind: 'SERVICE',
+        // Both, so that a project of another team is refused.
+        teamId: team,
+        projectId: project,
+      },
     }),
   );
-
-  const now = await client.request(Provisioned, { team, project, apiKey });
-  print('team', now.team?.id, newTeam ? '(made)' : '(was there)');
-  now.team?.budgets?.forEach(printLimit);
-  print('project', now.project?.id, newProject ? '(made)' : '(was there)');
-  now.project?.budgets?.forEach(printLimit);
-  print('key', now.apiKey?.id, newKey ? '(made)' : '(was there)');
   if (newKey?.apiKeyCreate) {
-    // This answer is the only one that has it.
+    // Before anything else can fail: no other answer has it.
     print('secret', newKey.apiKeyCreate.secret);
   }
+
+  const now = await client.request(Provisioned, { team, project, apiKey });
+  if (!now.team || !now.project || !now.apiKey) {
+    throw new Error(`an external id of ${name} is taken by something that you may not see`);
+  }
+  print('team', now.team.id, newTeam ? '(made)' : '(was there)');
+  now.team.budgets?.forEach(printLimit);
+  print('project', now.project.id, newProject ? '(made)' : '(was there)');
+  now.project.budgets?.forEach(printLimit);
+  print('key', now.apiKey.id, newKey ? '(made)' : '(was there)');
+  for await (const { name, target } of effectiveModels(client, apiKey)) {
+    print('model', name === target ? name : `${name} -> ${target}`);
+  }
+}
+
+/** What calls with the key may ask for, page by page: the same rules decide that judge calls. */
+async function* effectiveModels(client: Client, apiKey: string) {
+  let after: string | null = null;
+  do {
+    const answer: EffectiveModelsQuery = await client.request(EffectiveModels, { apiKey, after });
+    const page = answer.apiKey?.effectiveModels;
+    yield* page?.nodes ?? [];
+    after = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
+  } while (after);
 }
 
 function printLimit({ remaining, budget }: LimitFragment): void {
@@ -132,7 +173,7 @@ function printLimit({ remaining, budget }: LimitFragment): void {
   print('budget', `${maxSpend ?? 'no'} USD per ${period ?? 'lifetime'}, ${remaining ?? 'all'} left`);
 }
 
-function print(label: string, ...words: unknown[]): void {
+function print(label: string, ...words: string[]): void {
   console.log(label.padEnd(8), ...words);
 }
 

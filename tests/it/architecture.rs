@@ -140,7 +140,16 @@ fn documents_name_what_exists() {
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
-            let folders = ["src/", "entity/", "migration/", "tests/", "docs/", "benches/", "examples/", ".ci/"];
+            let folders = [
+                "src/",
+                "entity/",
+                "migration/",
+                "tests/",
+                "docs/",
+                "benches/",
+                "examples/",
+                ".ci/",
+            ];
             let plain = !quoted.contains(['*', '<', '{', ' ', '…', '$']);
             if plain && folders.iter().any(|folder| quoted.starts_with(folder)) {
                 let path = quoted.split(['#', ':']).next().unwrap_or(quoted);
