@@ -2,12 +2,17 @@
 
 pub mod catalogue;
 pub mod chain;
+pub mod decision;
+pub mod facts;
 pub mod models;
+pub mod route;
 
 use std::collections::HashMap;
 
 pub use catalogue::{Catalogue, Presence};
 pub use chain::Chain;
+pub use decision::{Check, Decision, Depth, Numbers, Request, Rule, decide};
+pub use facts::{BoundBudget, Counted, Counters, EndUserFacts, Facts, TagFacts, World};
 pub use models::{EffectiveModel, Resolution, effective, resolve};
 
 use super::scope::Scope;

@@ -168,7 +168,8 @@ pub async fn chains(db: &impl ConnectionTrait, scopes: &[Scope]) -> Result<HashM
                 chain.key = Some(Arc::clone(key));
                 chain
             }
-            ScopeKind::EndUser
+            ScopeKind::Platform
+            | ScopeKind::EndUser
             | ScopeKind::Tag
             | ScopeKind::TeamMemberDefault
             | ScopeKind::TeamDefault
