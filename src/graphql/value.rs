@@ -114,6 +114,8 @@ pub enum ScopeKind {
     UserDefault,
     /// What end users start with, and what holds for those that nobody made.
     EndUserDefault,
+    /// What new keys of people and teams start with; nothing counts here.
+    ApiKeyDefault,
 }
 
 /// Who says that an e-mail address is a user's.

@@ -22,6 +22,7 @@ mod deadline;
 mod end_user;
 mod harness;
 mod http;
+mod key_bounds;
 mod llm_model;
 mod llm_model_own;
 mod locks;
