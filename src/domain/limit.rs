@@ -239,12 +239,24 @@ pub async fn check_above(tx: &Tx, place: &Place, access: &ModelAccess, field: &s
     check_many_above(tx, place, &[(place.scope, access, field.to_owned())]).await
 }
 
-/// Checks many scopes that have the same scopes above them as the place of one of them. Errors give
-/// the numbers of a scope above to those alone who may read its budgets (SECURITY 2, case 5).
+/// Checks many scopes that have the same scopes above them as the place of one of them, and that the
+/// access groups which they list exist.
 ///
 /// # Errors
-/// [`Error::LimitExceeded`] for the first that exceeds a limit.
+/// [`Error::LimitExceeded`] for the first that exceeds a limit; [`Error::NotFound`] for a group.
 pub async fn check_many_above(
+    tx: &Tx,
+    place: &Place,
+    children: &[(Scope, &ModelAccess, String)],
+) -> Result<()> {
+    check_limits_above(tx, place, children).await?;
+    let lists = children.iter().map(|(_, list, field)| (*list, format!("{field}.modelAccess")));
+    super::access_group::check_listed(tx, lists).await
+}
+
+/// Errors give the numbers of a scope above to those alone who may read its budgets (SECURITY 2,
+/// case 5).
+async fn check_limits_above(
     tx: &Tx,
     place: &Place,
     children: &[(Scope, &ModelAccess, String)],

@@ -54,6 +54,17 @@ pub fn clamped(child: &ModelAccess, parent: &ModelAccess) -> ModelAccess {
     ModelAccess { mode, models, access_groups }
 }
 
+/// The access without some access groups; a list that is left empty becomes NONE.
+pub fn without_groups(access: &ModelAccess, gone: &[String]) -> ModelAccess {
+    let mut left = access.clone();
+    left.access_groups.retain(|group| !gone.contains(group));
+    if left.mode == ModelAccessMode::List && left.models.is_empty() && left.access_groups.is_empty()
+    {
+        left.mode = ModelAccessMode::None;
+    }
+    left
+}
+
 /// What two accesses both allow, as far as entries of one cover entries of the other.
 pub fn common(one: &ModelAccess, other: &ModelAccess) -> ModelAccess {
     match (one.mode, other.mode) {

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
 
 use super::field::{self, Faults};
 use super::scope::Place;
-use super::{Change, budget, period};
+use super::{Change, access_group, budget, model_access, period};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Placement, authorize_at};
 use crate::db::{Reader, Tx};
@@ -93,6 +93,34 @@ fn parse(row: setting::Model) -> Result<PlatformSettings> {
     serde_json::from_value(row.value).map_err(Error::internal)
 }
 
+/// Takes access groups that cease to be off the bounds of keys. The row is locked by the caller.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn forget_groups(tx: &mut Tx, gone: &[String]) -> Result<()> {
+    let before = find(tx.db()).await?;
+    let mut after = before.clone();
+    for bound in after.key_bounds.each_mut() {
+        if let Some(access) = &mut bound.model_access {
+            *access = model_access::without_groups(access, gone);
+        }
+    }
+    store(tx, &before, &mut after).await
+}
+
+async fn store(tx: &mut Tx, before: &PlatformSettings, after: &mut PlatformSettings) -> Result<()> {
+    after.version += 1;
+    let row = setting::Model {
+        name: NAME.to_owned(),
+        value: serde_json::to_value(&*after).map_err(Error::internal)?,
+        updated_at: tx.now(),
+    };
+    tx.update(&row).await?;
+    let subject = Subject::settings();
+    tx.record(Event::changed(AuditAction::SettingsUpdated, subject, before, after));
+    Ok(())
+}
+
 /// Changes the settings.
 ///
 /// # Errors
@@ -126,15 +154,7 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
         tx.nothing_changed();
         return Ok(before);
     }
-    after.version += 1;
-    let row = setting::Model {
-        name: NAME.to_owned(),
-        value: serde_json::to_value(&after).map_err(Error::internal)?,
-        updated_at: tx.now(),
-    };
-    tx.update(&row).await?;
-    let subject = Subject::settings();
-    tx.record(Event::changed(AuditAction::SettingsUpdated, subject, &before, &after));
+    store(tx, &before, &mut after).await?;
     for (kind, budgets, field) in defaults {
         let place = Place::platform_default(kind);
         match budgets {
@@ -143,6 +163,11 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
             Change::Set(entries) => budget::assign(tx, &place, entries, field).await?,
         }
     }
+    let roles = after.key_bounds.each_mut().into_iter().zip(ROLES);
+    let models = roles.filter_map(|(bound, role)| {
+        Some((bound.model_access.as_ref()?, format!("input.apiKeyBounds.{role}.modelAccess")))
+    });
+    access_group::check_listed(tx, models).await?;
     Ok(after)
 }
 

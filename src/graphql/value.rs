@@ -231,7 +231,7 @@ pub struct ModelAccessInput {
     /// Names of models, where `*` stands for any text; with `LIST` alone, at most 500.
     #[graphql(default)]
     pub models: Vec<String>,
-    /// Names of access groups; with `LIST` alone, at most 500.
+    /// Names of access groups, which must exist; with `LIST` alone, at most 500.
     #[graphql(default)]
     pub access_groups: Vec<String>,
 }

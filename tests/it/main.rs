@@ -6,6 +6,7 @@
 
 mod access;
 mod access_group;
+mod access_group_lists;
 mod api_key;
 mod api_key_rights;
 mod architecture;
