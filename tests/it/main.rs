@@ -6,6 +6,7 @@
 
 mod access;
 mod access_group;
+mod access_group_lists;
 mod api_key;
 mod api_key_rights;
 mod architecture;
@@ -23,6 +24,7 @@ mod decision;
 mod end_user;
 mod harness;
 mod http;
+mod key_bounds;
 mod llm_model;
 mod llm_model_own;
 mod locks;

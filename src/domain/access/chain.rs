@@ -174,7 +174,8 @@ pub async fn chains(db: &impl ConnectionTrait, scopes: &[Scope]) -> Result<HashM
             | ScopeKind::TeamMemberDefault
             | ScopeKind::TeamDefault
             | ScopeKind::UserDefault
-            | ScopeKind::EndUserDefault => return None,
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => return None,
         })
     };
     Ok(scopes.iter().filter_map(|scope| Some((*scope, chain(scope)?))).collect())
