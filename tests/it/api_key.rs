@@ -231,7 +231,7 @@ async fn a_rotation_without_grace_ends_the_old_secret_at_once() {
     .await;
 }
 
-/// SECURITY 5, "Rotation": a grace ends at its instant, and no more than one predecessor lives.
+/// D16, SECURITY 5, "Rotation": a grace ends at its instant, and no more than one predecessor lives.
 #[tokio::test]
 async fn a_rotation_with_grace_keeps_one_predecessor_until_its_instant() {
     on_each_database(async |app| {
@@ -312,7 +312,7 @@ async fn a_key_expires_at_its_instant() {
     .await;
 }
 
-/// SECURITY 3, "key revoke, block"; case 22; E 25: each level blocks, and undoes what is not above it.
+/// D18, SECURITY 3, "key revoke, block"; case 22; E 25: each level blocks, and undoes what is not above it.
 #[tokio::test]
 async fn a_key_is_blocked_and_unblocked_by_levels() {
     on_each_database(async |app| {
@@ -393,7 +393,7 @@ async fn deleted_keys_are_refused_at_once() {
     .await;
 }
 
-/// SECURITY 3, "key read / list"; E 32: a list holds and counts the keys that one may see.
+/// D18, SECURITY 3, "key read / list"; E 32: a list holds and counts the keys that one may see.
 #[tokio::test]
 async fn keys_are_seen_by_their_owners_and_those_who_run_their_team() {
     on_each_database(async |app| {

@@ -193,7 +193,7 @@ async fn a_row_widened_by_hand_does_not_exceed_its_owner() {
     .await;
 }
 
-/// SECURITY case 23: whoever leaves a team loses the keys in it; the team's own keys live on.
+/// D17, SECURITY case 23: whoever leaves a team loses the keys in it; the team's own keys live on.
 #[tokio::test]
 async fn whoever_leaves_a_team_loses_the_keys_in_it() {
     on_each_database(async |app| {
@@ -279,7 +279,7 @@ async fn last_uses_outlive_a_fault_of_the_database() {
     .await;
 }
 
-/// SECURITY 5, "lastUsedAt": noted in memory, written later, at most once a minute for a key.
+/// D18, SECURITY 5, "lastUsedAt": noted in memory, written later, at most once a minute for a key.
 #[tokio::test]
 async fn the_last_use_of_a_key_is_written_at_most_once_a_minute() {
     on_each_database(async |app| {
@@ -397,7 +397,7 @@ async fn a_key_that_belongs_to_a_team_makes_no_team() {
     .await;
 }
 
-/// SECURITY 2 (CVE-2026-47101): `allowedRoutes` is enforced, not stored alone.
+/// D17, SECURITY 2 (CVE-2026-47101): `allowedRoutes` is enforced, not stored alone.
 #[tokio::test]
 async fn a_key_for_reading_changes_nothing() {
     on_each_database(async |app| {

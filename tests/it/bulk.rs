@@ -72,7 +72,7 @@ async fn members_are_changed_all_or_none() {
     .await;
 }
 
-/// SECURITY cases 9, 21: keys are changed in the order of the input, each by the rules for it alone; an
+/// D18, SECURITY cases 9, 21: keys are changed in the order of the input, each by the rules for it alone; an
 /// error names its key, and then none is changed.
 #[tokio::test]
 async fn keys_are_changed_all_or_none() {

@@ -65,7 +65,7 @@ async fn tree(app: &TestApp, world: &World) {
     done(&admin, "apiKeyCreate", input, KEY).await;
 }
 
-/// F2, C-A12, C-P11, E-46: lists are intersected along the chain, with wildcards and access groups;
+/// D21, F2, C-A12, C-P11, E-46: lists are intersected along the chain, with wildcards and access groups;
 /// nothing empty means everything.
 #[tokio::test]
 async fn lists_are_intersected_along_the_chain() {

@@ -76,7 +76,7 @@ fn rotate(folder: &Path, environment: &Environment, kill_after: Option<usize>) -
     child.wait().unwrap().success()
 }
 
-/// SECURITY 5 and section 4, R12: three `kill -9` of a rotation under load: no secret is unreadable at
+/// D16, SECURITY 5 and section 4, R12: three `kill -9` of a rotation under load: no secret is unreadable at
 /// any moment, and none is sealed twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_that_is_killed_three_times_loses_no_secret() {

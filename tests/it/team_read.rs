@@ -418,7 +418,7 @@ async fn joinable_teams_show_their_names_and_nothing_else() {
     .await;
 }
 
-/// C-T14, M-ADD-6: whoever joins a team becomes a plain member without a budget, itself alone; a
+/// D27, C-T14, M-ADD-6: whoever joins a team becomes a plain member without a budget, itself alone; a
 /// team that cannot be joined is the same as a missing one.
 #[tokio::test]
 async fn people_join_a_team_alone_as_plain_members() {

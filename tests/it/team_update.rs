@@ -360,7 +360,7 @@ async fn aliases_are_set_and_removed_one_by_one() {
     .await;
 }
 
-/// T-UPD-7: models are added to and removed from a list one by one; a list that is left empty
+/// D4, T-UPD-7: models are added to and removed from a list one by one; a list that is left empty
 /// allows nothing, and a team that may call everything is never narrowed by accident.
 #[tokio::test]
 async fn models_are_added_to_and_removed_from_a_list() {
@@ -397,7 +397,7 @@ async fn models_are_added_to_and_removed_from_a_list() {
     .await;
 }
 
-/// T-UPD-9, C-T24: the next request sees what a change allows and forbids; there is no stale copy.
+/// D5, T-UPD-9, C-T24: the next request sees what a change allows and forbids; there is no stale copy.
 #[tokio::test]
 async fn a_change_holds_for_the_next_request() {
     on_each_database(async |app| {
