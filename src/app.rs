@@ -18,8 +18,10 @@ use crate::authn::Authenticator;
 use crate::authn::last_used::LastUsed;
 use crate::clock::{Clock, fill_random};
 use crate::config::{Config, Engine as DatabaseEngine};
-use crate::db::{Database, DatabaseSettings, Deployment, Location, OpenError};
+use crate::db::{Commits, Database, DatabaseSettings, Deployment, Location, OpenError};
+use crate::enforcement::{Enforcement, Settings as EnforcementSettings};
 use crate::graphql::engine::{Engine, EngineError, EngineLimits};
+use crate::http::check;
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
 use crate::rules::Rules;
@@ -62,6 +64,8 @@ struct Parts {
     deployment: Deployment,
     authenticator: Authenticator,
     engine: Engine,
+    enforcement: Enforcement,
+    check_headers: Arc<check::Headers>,
     last_used: LastUsed,
     draining: AtomicBool,
 }
@@ -133,14 +137,18 @@ impl App {
             }),
             pepper: Arc::new(secrets.pepper),
             keyring: Arc::new(secrets.keyring),
+            commits: Commits::default(),
         };
         check_pepper(&deployment).await?;
         kek::check(&deployment).await?;
         let last_used = LastUsed::new(config.auth.last_used_interval);
         let bootstrap = Some(secrets.admin_key);
+        let enforcement = Enforcement::start(&deployment, enforcement_settings(&config)).await?;
         let parts = Parts {
             authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
             engine: Engine::new(engine_limits(&config))?,
+            enforcement,
+            check_headers: Arc::new(check::Headers::new(&config.checks.header_prefix)),
             deployment,
             last_used,
             config,
@@ -171,6 +179,21 @@ impl App {
         &self.0.engine
     }
 
+    /// The service of enforcement.
+    pub fn enforcement(&self) -> &Enforcement {
+        &self.0.enforcement
+    }
+
+    /// The names of the headers that checks answer with.
+    pub fn check_headers(&self) -> &check::Headers {
+        &self.0.check_headers
+    }
+
+    /// The notes of when keys were last used.
+    pub fn last_used(&self) -> &LastUsed {
+        &self.0.last_used
+    }
+
     /// Whether a shutdown is under way.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
@@ -183,6 +206,7 @@ impl App {
 
     /// Writes what waits to be written, and closes the database.
     pub async fn close(&self) {
+        self.0.enforcement.stop();
         self.write_last_used().await;
         self.0.deployment.database.close().await;
     }
@@ -199,6 +223,7 @@ impl App {
     /// Starts the work in the background: it ends with the server.
     #[expect(clippy::disallowed_methods, reason = "the one place that starts background work")]
     fn spawn(&self, sampled: bool) {
+        tokio::spawn(self.0.enforcement.work());
         let parts = Arc::downgrade(&self.0);
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_secs(10));
@@ -303,6 +328,7 @@ impl Secrets {
 pub(crate) async fn open(config: &Config) -> Result<Database, StartError> {
     let settings = DatabaseSettings {
         max_connections: config.database.max_connections,
+        check_connections: config.checks.connections,
         connect_timeout: config.database.connect_timeout,
         acquire_timeout: config.database.acquire_timeout,
         statement_timeout: config.database.statement_timeout,
@@ -365,6 +391,18 @@ async fn check_pepper(deployment: &Deployment) -> Result<(), StartError> {
     match pepper_proof(&deployment.database).await? {
         Some(stored) if stored == proof => Ok(()),
         _ => Err(StartError::WrongPepper),
+    }
+}
+
+fn enforcement_settings(config: &Config) -> EnforcementSettings {
+    let checks = &config.checks;
+    EnforcementSettings {
+        keys: checks.keys,
+        unknown: checks.unknown,
+        end_users: checks.end_users,
+        tags: checks.tags,
+        poll_interval: checks.poll_interval,
+        change_log: checks.change_log,
     }
 }
 

@@ -4,6 +4,8 @@
 //! made the change. Actor, request, address and time come from the transaction, never from the
 //! caller. Images are the rows themselves; what a row keeps secret it does not serialise.
 
+pub mod touched;
+
 use async_graphql::Enum;
 use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
@@ -17,6 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::authz::Permission;
+pub use touched::Touched;
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enum, EnumIter)]

@@ -68,6 +68,11 @@ impl Authenticator {
         Credential { authenticator: self.clone(), digest }
     }
 
+    /// Whether a presented secret is the bootstrap admin key.
+    pub fn is_bootstrap_key(&self, presented: &str) -> bool {
+        presented.len() <= LONGEST && self.is_bootstrap(&digest_of(presented, &self.pepper))
+    }
+
     fn is_bootstrap(&self, digest: &Digest) -> bool {
         self.bootstrap.as_ref().is_some_and(|own| same(own, digest))
     }

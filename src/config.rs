@@ -7,6 +7,7 @@
 //! nothing in here opens a socket or a database.
 
 mod auth;
+mod checks;
 mod database;
 mod duration;
 mod faults;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::Auth;
+pub use self::checks::Checks;
 pub use self::database::{Database, Engine};
 pub use self::faults::{ConfigError, Fault};
 pub use self::http::{Http, StatusProfile, Switch};
@@ -63,6 +65,8 @@ pub struct Config {
     pub auth: Auth,
     /// Bounds on what one request may ask for.
     pub limits: Limits,
+    /// Checks of calls.
+    pub checks: Checks,
     /// What members may do with teams.
     pub teams: Teams,
     /// What the process says about itself.
@@ -173,6 +177,7 @@ impl Config {
         self.database.check(faults);
         self.auth.check(faults);
         self.limits.check(faults);
+        self.checks.check(faults);
         self.telemetry.check(faults);
         if self.limits.document_bytes > self.http.body_limit {
             faults.add(
@@ -191,6 +196,7 @@ impl Default for Config {
             database: Database::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            checks: Checks::default(),
             teams: Teams::default(),
             telemetry: Telemetry::default(),
             origins: Origins::new(),

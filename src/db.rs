@@ -2,14 +2,18 @@
 //!
 //! One text of SQL serves SQLite and PostgreSQL; what only one of them has is behind a function of
 //! this module. SQLite has one writer, which begins its transactions at once (`BEGIN IMMEDIATE`),
-//! and several readers; PostgreSQL has one pool.
+//! and several readers; PostgreSQL has one pool for all, and one for checks of calls.
 
+pub mod changes;
+pub mod commits;
 pub mod constraint;
 pub mod counted;
 pub mod page;
 pub mod reader;
 pub mod tx;
 
+pub use changes::{Changes, Mark};
+pub use commits::Commits;
 pub use counted::{Counted, StatementCount};
 pub use page::{Cursor, Direction, Page, PageRequest, SortField};
 pub use reader::Reader;
@@ -42,6 +46,8 @@ pub enum Location {
 pub struct DatabaseSettings {
     /// The most connections to PostgreSQL, or readers of SQLite.
     pub max_connections: u32,
+    /// As many beside them for checks of calls, which nothing else may hold up.
+    pub check_connections: u32,
     /// The longest wait for a connection to be made.
     pub connect_timeout: Duration,
     /// The longest wait for a free connection.
@@ -59,6 +65,7 @@ impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
             max_connections: 10,
+            check_connections: 6,
             connect_timeout: Duration::from_secs(2),
             acquire_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
@@ -97,6 +104,7 @@ pub enum OpenError {
 pub struct Database {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    checks: DatabaseConnection,
     _lock: Option<std::sync::Arc<File>>,
 }
 
@@ -123,6 +131,11 @@ impl Database {
     /// The connections for reading.
     pub(crate) fn reading(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// The connections for checks of calls: they read.
+    pub(crate) fn checking(&self) -> &DatabaseConnection {
+        &self.checks
     }
 
     /// The connections for writing.
@@ -203,6 +216,7 @@ impl Database {
     /// Closes all connections.
     pub async fn close(&self) {
         // The answers are of no use: the process ends.
+        let _ = self.checks.clone().close().await;
         let _ = self.reader.clone().close().await;
         let _ = self.writer.clone().close().await;
     }
@@ -252,7 +266,8 @@ async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Databas
     };
     let writer = sea_orm::Database::connect(connect(1, false)).await?;
     let reader = sea_orm::Database::connect(connect(settings.max_connections, true)).await?;
-    Ok(Database { writer, reader, _lock: Some(std::sync::Arc::new(lock)) })
+    let checks = sea_orm::Database::connect(connect(settings.check_connections, true)).await?;
+    Ok(Database { writer, reader, checks, _lock: Some(std::sync::Arc::new(lock)) })
 }
 
 async fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<Database, OpenError> {
@@ -262,22 +277,27 @@ async fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<Databas
         ("idle_in_transaction_session_timeout", settings.idle_in_transaction_timeout),
     ]
     .map(|(name, value)| (name, value.as_millis().to_string()));
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(settings.max_connections)
-        .min_connections(1)
-        .connect_timeout(settings.connect_timeout)
-        .acquire_timeout(settings.acquire_timeout.max(settings.connect_timeout))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .map_sqlx_postgres_opts(move |options| {
-            options
-                .application_name("tollkeep")
-                .options(timeouts.clone())
-                .options([("synchronous_commit", "on")])
-                .statement_cache_capacity(500)
-        });
-    let pool = sea_orm::Database::connect(options).await?;
-    Ok(Database { writer: pool.clone(), reader: pool, _lock: None })
+    let connect = |connections: u32| {
+        let timeouts = timeouts.clone();
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(connections)
+            .min_connections(1)
+            .connect_timeout(settings.connect_timeout)
+            .acquire_timeout(settings.acquire_timeout.max(settings.connect_timeout))
+            .test_before_acquire(false)
+            .sqlx_logging(false)
+            .record_stmt_in_spans(false)
+            .map_sqlx_postgres_opts(move |options| {
+                options
+                    .application_name("tollkeep")
+                    .options(timeouts.clone())
+                    .options([("synchronous_commit", "on")])
+                    .statement_cache_capacity(500)
+            });
+        options
+    };
+    let pool = sea_orm::Database::connect(connect(settings.max_connections)).await?;
+    let checks = sea_orm::Database::connect(connect(settings.check_connections)).await?;
+    Ok(Database { writer: pool.clone(), reader: pool, checks, _lock: None })
 }

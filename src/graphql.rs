@@ -1,6 +1,7 @@
 //! The API: its schema, and how a document becomes an answer.
 
 pub mod access;
+pub mod access_check;
 pub mod access_group;
 pub mod api_key;
 pub mod audit_event;
@@ -33,6 +34,7 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Validatio
 /// The root of all reads.
 #[derive(MergedObject, Default)]
 pub struct Query(
+    access_check::AccessQuery,
     access_group::AccessGroupQuery,
     api_key::ApiKeyQuery,
     audit_event::AuditEventQuery,

@@ -1,6 +1,7 @@
 //! HTTP: the server's routes, and everything that happens to a request before a resolver runs.
 
 pub mod body;
+pub mod check;
 mod graphql;
 pub mod guard;
 mod health;
@@ -24,6 +25,7 @@ pub fn router(app: App) -> Router {
     let cors = cors(&app.config().http.cors_origins);
     let router = Router::new()
         .route("/graphql", any(graphql::handle))
+        .route(crate::enforcement::snapshot::PATH, any(check::handle))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/health/liveliness", get(health::live))
@@ -39,7 +41,10 @@ pub fn router(app: App) -> Router {
 }
 
 async fn nothing_here(headers: axum::http::HeaderMap) -> Response<Body> {
-    let error = fault(ErrorCode::NotFound, "there is nothing here; the API is at /graphql");
+    let error = fault(
+        ErrorCode::NotFound,
+        "there is nothing here; the API is at /graphql, and gateways ask at /v1/check",
+    );
     graphql::plain(StatusCode::NOT_FOUND, error, &graphql::request_id(&headers))
 }
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod enforcement;
 pub mod error;
 pub mod graphql;
 pub mod http;

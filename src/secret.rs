@@ -140,8 +140,13 @@ impl std::fmt::Debug for Pepper {
 
 /// The digest of any text; the bootstrap admin key need not have the form of a secret.
 pub fn digest_of(text: &str, pepper: &Pepper) -> Digest {
+    Digest(digest_bytes(text, pepper).to_vec())
+}
+
+/// The bytes of [`digest_of`].
+pub fn digest_bytes(text: &str, pepper: &Pepper) -> [u8; 32] {
     let inner = hex(&Sha256::digest(text.as_bytes()));
-    Digest(pepper.mac(inner.as_bytes()).to_vec())
+    pepper.mac(inner.as_bytes())
 }
 
 /// Whether two digests are the same, in a time that does not depend on where they differ.
@@ -151,12 +156,9 @@ pub fn same(left: &Digest, right: &Digest) -> bool {
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 fn checksum(text: &str) -> String {

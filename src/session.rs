@@ -11,6 +11,7 @@ use crate::authn::Credential;
 use crate::authz::{Actor, Permission};
 use crate::clock::fill_random;
 use crate::db::{Deployment, Reader, RequestInfo, StatementCount, Tx};
+use crate::enforcement::Enforcement;
 use crate::error::{Error, Result};
 
 /// The work of a transaction: a function of its own input, so that it can be run again from the
@@ -24,6 +25,7 @@ const RETRIES: u32 = 5;
 #[derive(Debug)]
 pub struct Session {
     deployment: Deployment,
+    enforcement: Enforcement,
     actor: Arc<Actor>,
     request: Arc<RequestInfo>,
     reader: Reader,
@@ -36,6 +38,7 @@ impl Session {
     /// A session for a caller whose credential was checked.
     pub fn new(
         deployment: &Deployment,
+        enforcement: &Enforcement,
         actor: Actor,
         request: RequestInfo,
         statements: StatementCount,
@@ -47,6 +50,7 @@ impl Session {
             Reader::new(&deployment.database, Arc::clone(&actor), keyring, now, statements.clone());
         Self {
             deployment: deployment.clone(),
+            enforcement: enforcement.clone(),
             actor,
             request: Arc::new(request),
             reader,
@@ -86,6 +90,16 @@ impl Session {
     /// What is known of the request.
     pub fn request(&self) -> &RequestInfo {
         &self.request
+    }
+
+    /// The service of enforcement.
+    pub fn enforcement(&self) -> &Enforcement {
+        &self.enforcement
+    }
+
+    /// The count of the statements that the request runs.
+    pub fn statement_count(&self) -> &StatementCount {
+        &self.statements
     }
 
     /// The statements that the request has run so far.

@@ -19,6 +19,8 @@ pub struct Model {
     pub entity_id: Uuid,
     /// When it changed.
     pub occurred_at: DateTimeUtc,
+    /// The transaction of PostgreSQL that changed it; 0 on SQLite.
+    pub transaction_id: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

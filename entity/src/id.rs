@@ -134,6 +134,8 @@ ids! {
     AccessGroupModelId = "groupmodel",
     /// Identifies an audit event.
     AuditEventId = "audit",
+    /// Identifies the answer to a check; it is in no table.
+    DecisionId = "decision",
 }
 
 #[cfg(test)]

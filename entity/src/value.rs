@@ -123,6 +123,8 @@ pub struct PlatformSettings {
     pub end_user_is_required: bool,
     /// Whether the budgets of a person hold for the person's keys in teams too.
     pub user_budgets_hold_in_teams: bool,
+    /// Whether checks go on answering from memory when changes have not been heard of for 5 seconds.
+    pub serve_stale_checks: bool,
     /// Grows by one with every change.
     pub version: i32,
 }
@@ -135,6 +137,7 @@ impl Default for PlatformSettings {
             key_bounds: KeyBounds::default(),
             end_user_is_required: false,
             user_budgets_hold_in_teams: true,
+            serve_stale_checks: false,
             version: 1,
         }
     }

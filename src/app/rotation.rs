@@ -21,7 +21,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Actor;
 use crate::clock::{Clock, fill_random};
 use crate::config::Config;
-use crate::db::{Database, Deployment, RequestInfo, StatementCount, Tx};
+use crate::db::{Commits, Database, Deployment, RequestInfo, StatementCount, Tx};
 use crate::error::Error;
 use crate::rules::Rules;
 use crate::sealing::{Keyring, OpenError};
@@ -105,6 +105,7 @@ async fn run(
         rules: Arc::new(Rules::default()),
         pepper: Arc::new(secrets.pepper),
         keyring: Arc::new(secrets.keyring),
+        commits: Commits::default(),
     };
     check_pepper(&deployment).await?;
     kek::check(&deployment).await?;

@@ -168,6 +168,10 @@ pub enum Permission {
     AccessGroupUpdate,
     /// Delete access groups.
     AccessGroupDelete,
+    /// Ask whether a call may be made.
+    AccessCheck,
+    /// Ask why a call may be made or not, with every rule.
+    AccessExplain,
     /// Read the audit trail.
     AuditRead,
 }
@@ -199,6 +203,8 @@ impl Permission {
                 | P::ModelResolve
                 | P::CredentialRead
                 | P::AccessGroupRead
+                | P::AccessCheck
+                | P::AccessExplain
                 | P::AuditRead
         )
     }

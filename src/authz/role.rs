@@ -226,6 +226,17 @@ impl Permission {
             Self::AccessGroupCreate | Self::AccessGroupUpdate | Self::AccessGroupDelete => {
                 &[PlatformAdmin]
             }
+            Self::AccessCheck => &[Gateway, OwnKey],
+            Self::AccessExplain => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+                OneselfInTeam,
+                OwnKey,
+            ],
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

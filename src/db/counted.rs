@@ -19,8 +19,9 @@ impl StatementCount {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Counts statements that were run for this request and for others.
+    pub(crate) fn add(&self, statements: u32) {
+        self.0.fetch_add(statements, Ordering::Relaxed);
     }
 }
 
@@ -50,7 +51,7 @@ impl<C> Counted<C> {
         &self,
         statement: impl Future<Output = Result<T, DbErr>> + Send,
     ) -> Result<T, DbErr> {
-        self.count.add_one();
+        self.count.add(1);
         let Some(deadline) = self.deadline else { return statement.await };
         let late = |_| Err(DbErr::Custom(LATE.to_owned()));
         timeout_at(deadline, statement).await.unwrap_or_else(late)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use entity::id::{AuditEventId, Id};
-use entity::role::EntityKind;
 use entity::{audit_event, change_log};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -13,10 +12,9 @@ use sea_orm::{
     EntityTrait, IntoActiveModel, Iterable, ModelTrait, PrimaryKeyToColumn, QueryFilter,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use uuid::Uuid;
 
 use super::constraint::unique_to_input;
-use super::{Counted, Database, StatementCount};
+use super::{Commits, Counted, Database, StatementCount};
 use crate::audit::Event;
 use crate::authz::Actor;
 use crate::clock::Clock;
@@ -49,6 +47,8 @@ pub struct Deployment {
     pub pepper: Arc<Pepper>,
     /// The keys under which secrets of others are sealed.
     pub keyring: Arc<Keyring>,
+    /// Who is told of the changes that this process commits.
+    pub commits: Commits,
 }
 
 /// The most rows that one INSERT carries: SQLite binds at most 32,766 values.
@@ -62,6 +62,7 @@ pub struct Tx {
     rules: Arc<Rules>,
     pepper: Arc<Pepper>,
     keyring: Arc<Keyring>,
+    commits: Commits,
     clock: Clock,
     now: DateTime<Utc>,
     events: Vec<Event>,
@@ -94,6 +95,7 @@ impl Tx {
             rules: Arc::clone(&deployment.rules),
             pepper: Arc::clone(&deployment.pepper),
             keyring: Arc::clone(&deployment.keyring),
+            commits: deployment.commits.clone(),
             now: deployment.clock.now(),
             clock: deployment.clock.clone(),
             events: Vec::new(),
@@ -237,11 +239,7 @@ impl Tx {
         }
         let rows: Vec<_> = self.events.iter().map(|event| self.row(event)).collect();
         self.insert_all(&rows).await?;
-        let mut changed: Vec<(EntityKind, Uuid)> = self
-            .events
-            .iter()
-            .filter_map(|event| Some((event.subject.kind, event.subject.id?)))
-            .collect();
+        let mut changed: Vec<_> = self.events.iter().flat_map(Event::touched).collect();
         changed.sort_unstable();
         changed.dedup();
         for chunk in changed.chunks(ROWS_PER_INSERT) {
@@ -250,10 +248,12 @@ impl Tx {
                 entity_kind: ActiveValue::Set(*kind),
                 entity_id: ActiveValue::Set(*id),
                 occurred_at: ActiveValue::Set(self.now),
+                transaction_id: ActiveValue::NotSet,
             });
             change_log::Entity::insert_many(rows).exec_without_returning(&self.db).await?;
         }
         self.db.into_inner().commit().await?;
+        self.commits.tell(&changed);
         Ok(())
     }
 

@@ -36,6 +36,8 @@ pub struct Update {
     pub end_user_is_required: Option<bool>,
     /// Whether the budgets of a person hold for the person's keys in teams too.
     pub user_budgets_hold_in_teams: Option<bool>,
+    /// Whether checks go on answering when changes have not been heard of.
+    pub serve_stale_checks: Option<bool>,
     /// The budgets of the platform, all of them.
     pub budgets: Change<Vec<budget::Entry>>,
     /// The budgets that new teams start with, all of them.
@@ -89,8 +91,12 @@ pub(crate) async fn current(tx: &Tx) -> Result<PlatformSettings> {
     find(tx.db()).await
 }
 
+/// The settings as they are, whoever asks.
+///
+/// # Errors
+/// What the database answers.
 #[expect(clippy::disallowed_methods, reason = "settings concern everybody")]
-async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
+pub(crate) async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
     let row = setting::Entity::find_by_id(NAME.to_owned()).one(db).await?;
     Ok(row.map(parse).transpose()?.unwrap_or_default())
 }
@@ -140,6 +146,7 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     set(&mut after.teams_are_joinable, input.teams_are_joinable);
     set(&mut after.end_user_is_required, input.end_user_is_required);
     set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
+    set(&mut after.serve_stale_checks, input.serve_stale_checks);
     set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
     let mut faults = Faults::default();
     let bounds = after.key_bounds.each_mut().into_iter().zip(input.key_bounds);

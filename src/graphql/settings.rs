@@ -58,6 +58,13 @@ impl Settings {
         self.0.user_budgets_hold_in_teams
     }
 
+    /// Whether checks of calls go on answering from memory while a server has not heard of changes for
+    /// 5 seconds, because the database is away; false at first: checks answer 503 then. What was
+    /// blocked or deleted meanwhile goes on working as long.
+    async fn serve_stale_checks(&self) -> bool {
+        self.0.serve_stale_checks
+    }
+
     /// The budgets of the platform: every call is held against them; at most 20.
     async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
         Some(budgets_of(ctx, ScopeKind::Platform).await)
@@ -121,6 +128,9 @@ pub struct SettingsUpdateInput {
     end_user_is_required: Option<bool>,
     /// Whether the budgets of a person hold for the person's keys in teams too.
     user_budgets_hold_in_teams: Option<bool>,
+    /// Whether checks of calls go on answering from memory while a server has not heard of changes for
+    /// 5 seconds.
+    serve_stale_checks: Option<bool>,
     /// The budgets of the platform, against which every call is held, all of them, at most 20; null for
     /// none. They are not compared with the budgets below.
     budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
@@ -183,6 +193,7 @@ impl SettingsMutation {
             teams_are_joinable: input.teams_are_joinable,
             end_user_is_required: input.end_user_is_required,
             user_budgets_hold_in_teams: input.user_budgets_hold_in_teams,
+            serve_stale_checks: input.serve_stale_checks,
             budgets: change(input.budgets, entries),
             chosen_secrets_are_allowed: input.chosen_secrets_are_allowed,
             key_bounds: input.api_key_bounds.unwrap_or_default().into(),

@@ -151,7 +151,8 @@ async fn answer(
         on_behalf_of,
     };
     let session =
-        Session::new(app.deployment(), actor, info, statements.clone()).with(credential, checked);
+        Session::new(app.deployment(), app.enforcement(), actor, info, statements.clone())
+            .with(credential, checked);
     let may_change = head.method == Method::POST;
     let answer = app.engine().answer(session, request, may_change, &mut line.described).await;
     match answer {
@@ -213,7 +214,7 @@ async fn authenticate(
 }
 
 /// The one secret that a request presents: `Authorization: Bearer …`, or `x-api-key`.
-fn credential(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn credential(headers: &HeaderMap) -> Option<&str> {
     let mut found = None;
     for value in headers.get_all(AUTHORIZATION) {
         let (scheme, secret) = value.to_str().ok()?.split_once(' ')?;

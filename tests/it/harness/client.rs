@@ -52,6 +52,27 @@ impl Client {
         Answer::read(request.send().await.unwrap()).await
     }
 
+    /// Posts a body to `/v1/check`.
+    pub(crate) async fn check(&self, body: Value) -> Answer {
+        self.check_text(&serde_json::to_string(&body).unwrap(), &[]).await
+    }
+
+    /// Posts a text to `/v1/check`, with headers beside the usual ones.
+    pub(crate) async fn check_text(&self, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = self.url.replace("/graphql", "/v1/check");
+        let mut request = self.http.post(url).body(body.to_owned());
+        if headers.iter().all(|(name, _)| *name != "content-type") {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
     /// Runs a document; none when no answer came, or not all of it.
     pub(crate) async fn try_run(&self, query: &str, variables: Value) -> Option<Answer> {
         let body = json!({ "query": query, "variables": variables });

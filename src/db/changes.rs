@@ -1,0 +1,192 @@
+//! The change log, as caches follow it: what changed since a mark, and nothing left out.
+//!
+//! PostgreSQL commits in another order than it hands out revisions, so that a row may appear behind
+//! one that was read. Each row tells its transaction, and each read the oldest transaction that was
+//! under way; the next read begins there, and passes over the rows that it knows. What was committed
+//! is seen at once, and what commits late is seen later, however late (`docs/adr/0034-caches-follow-the-change-log.md`).
+//! SQLite has one writer, which commits in the order of revisions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use entity::change_log;
+use entity::role::EntityKind;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, RuntimeErr, SqlxError, Statement,
+};
+use uuid::Uuid;
+
+use super::{Counted, Database, StatementCount};
+use crate::audit::Touched;
+use crate::error::{Error, Result};
+
+/// The most changes that are followed one by one.
+const MOST: u64 = 10_000;
+
+/// The channel on which replicas wake each other.
+const CHANNEL: &str = "tollkeep_changes";
+
+/// The most rows of the log that one statement prunes.
+const PRUNED: u64 = 10_000;
+
+/// How far a reader of the change log has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The oldest transaction that may still commit; on SQLite, nothing.
+    horizon: i64,
+    /// The rows of that transaction and of later ones that were read.
+    known: BTreeSet<i64>,
+    /// The highest revision that was read.
+    pub revision: i64,
+}
+
+/// What changed since a mark.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The objects; none when there were too many to be told.
+    pub changed: Option<Vec<Touched>>,
+    /// Where to go on.
+    pub mark: Mark,
+}
+
+impl Database {
+    /// The mark of now: what is read from the database after this is what stands before it, or is
+    /// told as a change later.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn mark(&self) -> Result<Mark> {
+        let begin = Mark { horizon: i64::MAX, known: BTreeSet::new(), revision: i64::MAX };
+        Ok(self.changes(&begin, &StatementCount::default()).await?.mark)
+    }
+
+    /// What changed since a mark.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn changes(&self, since: &Mark, count: &StatementCount) -> Result<Changes> {
+        let db = Counted::new(self.checking().clone(), count.clone());
+        match self.backend() {
+            DbBackend::Postgres => postgres(&db, since).await,
+            _ => sqlite(&db, since).await,
+        }
+    }
+
+    /// Removes rows of the change log from before an instant; some of them, when there are many.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn prune_changes(&self, before: DateTime<Utc>) -> Result<()> {
+        let oldest = Query::select()
+            .columns(["revision", "occurred_at"])
+            .from("change_log")
+            .order_by("revision", sea_orm::sea_query::Order::Asc)
+            .limit(PRUNED)
+            .to_owned();
+        let old = Query::select()
+            .column("revision")
+            .from_subquery(oldest, "oldest")
+            .and_where(Expr::col("occurred_at").lt(before))
+            .to_owned();
+        change_log::Entity::delete_many()
+            .filter(change_log::Column::Revision.in_subquery(old))
+            .exec(self.writing())
+            .await?;
+        Ok(())
+    }
+
+    /// Wakes those who listen for changes, on PostgreSQL: a hint, and never the truth.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn announce_changes(&self) -> Result<()> {
+        if self.backend() == DbBackend::Postgres {
+            self.checking().execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls a function whenever a change is announced, until the connection is lost. It never ends
+    /// on SQLite, where nobody announces anything.
+    ///
+    /// # Errors
+    /// When the database does not answer, or does not let anybody listen.
+    pub async fn hear_changes(&self, heard: impl Fn()) -> Result<()> {
+        if self.backend() != DbBackend::Postgres {
+            return std::future::pending().await;
+        }
+        let pool = self.checking().get_postgres_connection_pool();
+        let lost =
+            |error: SqlxError| Error::Database(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))));
+        let mut listener =
+            sea_orm::sqlx::postgres::PgListener::connect_with(pool).await.map_err(lost)?;
+        listener.listen(CHANNEL).await.map_err(lost)?;
+        while listener.try_recv().await.map_err(lost)?.is_some() {
+            heard();
+        }
+        Ok(())
+    }
+}
+
+const POSTGRES: &str = "
+WITH moment AS MATERIALIZED (
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS beyond,
+           coalesce((SELECT max(revision) FROM change_log), 0) AS newest
+)
+SELECT moment.horizon, moment.newest, log.revision, log.transaction_id, log.entity_kind, log.entity_id
+FROM moment
+LEFT JOIN change_log log ON log.transaction_id >= $1 AND log.transaction_id < moment.beyond
+ORDER BY log.revision
+LIMIT $2";
+
+/// Rows of a database that was brought here from another server may tell of transactions that are
+/// still to come here; what can be seen has a number below that of the next one to begin.
+async fn postgres(db: &impl ConnectionTrait, since: &Mark) -> Result<Changes> {
+    let values = [since.horizon.into(), i64::try_from(MOST + 1).unwrap_or(i64::MAX).into()];
+    let rows = db
+        .query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, POSTGRES, values))
+        .await?;
+    let first = rows.first().ok_or(Error::Unavailable)?;
+    let horizon: i64 = first.try_get("", "horizon")?;
+    let newest: i64 = first.try_get("", "newest")?;
+    // Everything may have been pruned.
+    let revision =
+        if since.revision == i64::MAX { newest } else { Ord::max(newest, since.revision) };
+    let mut known = BTreeSet::new();
+    let mut changed = Vec::new();
+    for row in &rows {
+        let Some(revision) = row.try_get::<Option<i64>>("", "revision")? else { continue };
+        if row.try_get::<i64>("", "transaction_id")? >= horizon {
+            known.insert(revision);
+        }
+        if !since.known.contains(&revision) {
+            let kind: EntityKind = row.try_get("", "entity_kind")?;
+            changed.push((kind, row.try_get::<Uuid>("", "entity_id")?));
+        }
+    }
+    let told = rows.len() as u64 <= MOST;
+    let mark = Mark { horizon, known, revision };
+    Ok(Changes { changed: told.then_some(changed), mark })
+}
+
+#[expect(clippy::disallowed_methods, reason = "that something changed is told to nobody")]
+async fn sqlite(db: &impl ConnectionTrait, since: &Mark) -> Result<Changes> {
+    use change_log::Column;
+    let select = change_log::Entity::find();
+    let rows = if since.revision == i64::MAX {
+        select.order_by_desc(Column::Revision).limit(1).all(db).await?
+    } else {
+        let newer = select.filter(Column::Revision.gt(since.revision));
+        newer.order_by_asc(Column::Revision).limit(MOST + 1).all(db).await?
+    };
+    let told = rows.len() as u64 <= MOST;
+    let unchanged = if since.revision == i64::MAX { 0 } else { since.revision };
+    let revision = rows.last().map_or(unchanged, |row| row.revision);
+    let changed = rows.into_iter().map(|row| (row.entity_kind, row.entity_id)).collect();
+    let mark = Mark { horizon: i64::MAX, known: BTreeSet::new(), revision };
+    Ok(Changes { changed: told.then_some(changed), mark })
+}

@@ -1,0 +1,84 @@
+//! A call that is asked about: what callers write, and what of it is taken.
+
+use entity::value::Usd;
+
+use crate::domain::access::Request;
+use crate::domain::field::{Faults, TAGS};
+
+/// The most characters of the name of a model or of an end user.
+const NAME_LENGTH: usize = 256;
+/// The most characters of a path.
+const ROUTE_LENGTH: usize = 2_048;
+/// The most tokens of one call.
+const TOKENS: u64 = 1_000_000_000;
+
+/// A call.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The model that it asks for; none for a route without a model.
+    pub model: Option<String>,
+    /// The path that it calls; none for a call of a model.
+    pub route: Option<String>,
+    /// The end user that it names.
+    pub end_user: Option<String>,
+    /// The tags that it brings.
+    pub tags: Vec<String>,
+    /// What it is expected to cost.
+    pub cost: Option<Usd>,
+    /// How many tokens it sends.
+    pub input_tokens: Option<u64>,
+    /// How many tokens it takes at most.
+    pub max_output_tokens: Option<u64>,
+}
+
+impl Call {
+    /// Notes what is wrong with it; `within` is the path of its members.
+    pub fn check(&self, within: &str, faults: &mut Faults) {
+        let mut wrong =
+            |field: &str, message: &str| faults.add(format!("{within}{field}"), message);
+        // An end user that is empty is none (REFERENCE C-A14).
+        let end_user = self.end_user.as_deref().filter(|text| !text.is_empty());
+        for (field, text) in [("model", self.model.as_deref()), ("endUser", end_user)] {
+            if text.is_some_and(|text| !is_text(text, NAME_LENGTH)) {
+                wrong(field, "write 1 to 256 characters, none of them a control character");
+            }
+        }
+        if let Some(route) = &self.route
+            && (!route.starts_with('/') || !is_text(route, ROUTE_LENGTH))
+        {
+            wrong("route", "write the path that is called, such as /v1/chat/completions");
+        }
+        for (field, count) in
+            [("inputTokens", self.input_tokens), ("maxOutputTokens", self.max_output_tokens)]
+        {
+            if count.is_some_and(|count| count > TOKENS) {
+                wrong(&format!("estimate.{field}"), "write at most 1000000000");
+            }
+        }
+        if self.cost.is_some_and(|cost| cost < Usd::ZERO) {
+            wrong("estimate.costUsd", "write 0 or more");
+        }
+        if self.tags.len() > TAGS {
+            wrong("tags", "give at most 50");
+        }
+        for (index, tag) in self.tags.iter().enumerate().take(TAGS) {
+            faults.word(&format!("{within}tags.{index}"), tag);
+        }
+    }
+
+    /// What is judged.
+    pub(super) fn request(&self) -> Request {
+        Request {
+            model: self.model.clone(),
+            route: self.route.clone(),
+            end_user: self.end_user.clone().filter(|text| !text.is_empty()),
+            tags: self.tags.clone(),
+            estimate: self.cost.unwrap_or_default(),
+        }
+    }
+}
+
+fn is_text(text: &str, most: usize) -> bool {
+    let length = text.chars().count();
+    (1..=most).contains(&length) && !text.chars().any(char::is_control)
+}

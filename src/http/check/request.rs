@@ -1,0 +1,180 @@
+//! What a check asks: one call, or up to a hundred. Nothing is passed over: a member that is not known
+//! is a fault, for it may be one that was meant to narrow.
+
+use std::net::IpAddr;
+
+use entity::id::{ApiKeyId, IdError};
+use entity::value::Usd;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::domain::field::Faults;
+use crate::enforcement::call::Call;
+use crate::error::{Error, Result};
+
+/// The most checks in one request.
+pub(super) const CHECKS: usize = 100;
+/// The body, as it is sent.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Body {
+    /// Several checks at once, in place of everything else.
+    checks: Option<Vec<Self>>,
+    credential: Option<String>,
+    key_id: Option<String>,
+    model: Option<String>,
+    route: Option<String>,
+    end_user: Option<String>,
+    tags: Option<Vec<String>>,
+    estimate: Option<Estimate>,
+    mode: Option<Mode>,
+    idempotency_key: Option<String>,
+    request_id: Option<String>,
+    /// The address of the client: taken, and of no use yet.
+    ip: Option<IpAddr>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Estimate {
+    #[serde(deserialize_with = "dollars")]
+    cost_usd: Option<Usd>,
+    input_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+}
+
+/// Whether anything is held for the call.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    #[default]
+    Check,
+    Reserve,
+}
+
+fn dollars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usd>, D::Error> {
+    let text: Option<String> = Deserialize::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+/// What is asked.
+pub(super) struct AllAsked {
+    pub(super) checks: Vec<Asked>,
+    pub(super) is_batch: bool,
+}
+
+/// One check.
+pub(super) struct Asked {
+    pub(super) who: Who,
+    pub(super) call: Call,
+}
+
+/// Whose call it is.
+pub(super) enum Who {
+    /// Whoever asks.
+    Itself,
+    /// Whoever has this secret.
+    Secret(String),
+    /// This key.
+    Key(ApiKeyId),
+}
+
+impl Body {
+    /// Reads a body.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        // The path of a fault is worked out when there is one.
+        serde_json::from_slice(bytes).map_err(|error| {
+            let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
+            let field = match serde_path_to_error::deserialize::<_, Self>(deserializer) {
+                Err(error) => error.path().to_string().replace('[', ".").replace(']', ""),
+                Ok(_) => String::new(),
+            };
+            let field = if field == "." || field == "?" { String::new() } else { field };
+            let message = without_place(&error.to_string());
+            Error::input(field, message)
+        })
+    }
+
+    /// What is asked, checked. A gateway says whose call it is; others ask about themselves.
+    pub(super) fn into_asked(self, gateway: bool) -> Result<AllAsked> {
+        let mut faults = Faults::default();
+        let asked = match self {
+            Self { checks: Some(checks), .. } if checks.is_empty() || checks.len() > CHECKS => {
+                faults.add("checks", format!("give 1 to {CHECKS} checks"));
+                AllAsked { checks: Vec::new(), is_batch: true }
+            }
+            Self { checks: Some(checks), credential, key_id, model, .. } => {
+                if credential.is_some() || key_id.is_some() || model.is_some() {
+                    faults.add("checks", "give either checks, or the members of one");
+                }
+                let checks = checks.into_iter().enumerate().map(|(index, one)| {
+                    one.into_one(gateway, &format!("checks.{index}."), &mut faults)
+                });
+                AllAsked { checks: checks.collect(), is_batch: true }
+            }
+            one => {
+                let one = one.into_one(gateway, "", &mut faults);
+                AllAsked { checks: vec![one], is_batch: false }
+            }
+        };
+        faults.finish()?;
+        Ok(asked)
+    }
+
+    fn into_one(self, gateway: bool, within: &str, faults: &mut Faults) -> Asked {
+        let mut wrong = |field: &str, message: &str| {
+            faults.add(format!("{within}{field}"), message);
+        };
+        if self.checks.is_some() {
+            wrong("checks", "a check has no checks of its own");
+        }
+        let who = match (self.credential, self.key_id, gateway) {
+            (Some(_), Some(_), _) => {
+                wrong("keyId", "give either a credential or a keyId");
+                Who::Itself
+            }
+            (Some(_), None, false) => {
+                wrong("credential", "only gateways ask about the keys of others");
+                Who::Itself
+            }
+            (Some(secret), None, true) => Who::Secret(secret),
+            (None, Some(id), _) => match id.parse::<ApiKeyId>() {
+                Ok(id) => Who::Key(id),
+                Err(IdError::OtherNoun | IdError::NotAnId) => {
+                    wrong("keyId", "write the id of a key, such as key_0190…");
+                    Who::Itself
+                }
+            },
+            (None, None, true) => {
+                wrong("credential", "say whose call it is: give a credential or a keyId");
+                Who::Itself
+            }
+            (None, None, false) => Who::Itself,
+        };
+        if self.idempotency_key.is_some() && self.request_id.is_some() {
+            wrong("idempotencyKey", "this is another name of requestId: give one of them");
+        }
+        let estimate = self.estimate.unwrap_or_default();
+        let call = Call {
+            model: self.model,
+            route: self.route,
+            end_user: self.end_user,
+            tags: self.tags.unwrap_or_default(),
+            cost: estimate.cost_usd,
+            input_tokens: estimate.input_tokens,
+            max_output_tokens: estimate.max_output_tokens,
+        };
+        call.check(within, faults);
+        Asked { who, call }
+    }
+}
+
+/// A message of the parser, without the line and column that it ends with, and not too long: an
+/// unknown member is quoted.
+fn without_place(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    if message.chars().count() <= 300 {
+        return message.to_owned();
+    }
+    message.chars().take(299).chain(['…']).collect()
+}
