@@ -32,8 +32,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// Notes what is wrong with it; `within` is the path of its members.
-    pub fn check(&self, within: &str, faults: &mut Faults) {
+    /// Notes what is wrong with it; `within` is the path of its members, and `cost` the name of the one
+    /// that says what it costs.
+    pub fn check(&self, within: &str, cost: &str, faults: &mut Faults) {
         let mut wrong =
             |field: &str, message: &str| faults.add(format!("{within}{field}"), message);
         // An end user that is empty is none (REFERENCE C-A14).
@@ -55,8 +56,8 @@ impl Call {
                 wrong(&format!("estimate.{field}"), "write at most 1000000000");
             }
         }
-        if self.cost.is_some_and(|cost| cost < Usd::ZERO) {
-            wrong("estimate.costUsd", "write 0 or more");
+        if self.cost.is_some_and(|amount| amount < Usd::ZERO) {
+            wrong(&format!("estimate.{cost}"), "write 0 or more");
         }
         if self.tags.len() > TAGS {
             wrong("tags", "give at most 50");

@@ -5,6 +5,7 @@
 //! itself. That also shows that permission is judged before input.
 
 mod cases;
+mod check_cases;
 mod model_cases;
 mod projects;
 

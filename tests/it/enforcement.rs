@@ -328,6 +328,7 @@ async fn after_a_gap_everything_is_read_anew() {
     on_each_database(async |app| {
         let scene = Scene::new(app).await;
         let (key, secret) = scene.key(app).await;
+        follow(app).await;
         assert_eq!(ask(&scene.gateway, &secret).await.status, 200);
         let row = crate::steps::sql_id(app, &key);
         // As if its row of the change log had been pruned.

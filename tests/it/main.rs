@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look past the layers on purpose")]
 
 mod access;
+mod access_check;
 mod access_group;
 mod access_group_lists;
 mod api_key;

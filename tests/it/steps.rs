@@ -13,6 +13,7 @@ pub(crate) async fn change(client: &Client, field: &str, input: Value, selection
         "apiKeyBlock" | "apiKeyUnblock" => "ApiKeyIdInput".to_owned(),
         "modelBlock" | "modelUnblock" => "ModelIdInput".to_owned(),
         "teamBlock" | "teamUnblock" => "TeamRefInput".to_owned(),
+        "teamModelAdd" | "teamModelRemove" => "TeamModelInput".to_owned(),
         field => format!("{}{}Input", field[..1].to_uppercase(), &field[1..]),
     };
     let query = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} }} }}");

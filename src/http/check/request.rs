@@ -164,7 +164,7 @@ impl Body {
             input_tokens: estimate.input_tokens,
             max_output_tokens: estimate.max_output_tokens,
         };
-        call.check(within, faults);
+        call.check(within, "costUsd", faults);
         Asked { who, call }
     }
 }

@@ -519,6 +519,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         },
     ];
     cases.extend(super::model_cases::cases(app, world).await);
+    cases.extend(super::check_cases::cases(&keys));
     let key_inputs = [
         ("for itself", json!({})),
         ("for the member of A1", json!({ "userId": world.users["member"] })),
