@@ -110,6 +110,7 @@ impl<'de> Deserialize<'de> for Usd {
 
 /// What people choose for the whole platform at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are switched one by one")]
 #[serde(default)]
 pub struct PlatformSettings {
     /// Whether anybody may join a new team, unless the team says otherwise.
@@ -118,6 +119,10 @@ pub struct PlatformSettings {
     pub chosen_secrets_are_allowed: bool,
     /// The most that keys may have which others than admins of the platform make or widen.
     pub key_bounds: KeyBounds,
+    /// Whether every call has to name an end user.
+    pub end_user_is_required: bool,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    pub user_budgets_hold_in_teams: bool,
     /// Grows by one with every change.
     pub version: i32,
 }
@@ -128,6 +133,8 @@ impl Default for PlatformSettings {
             teams_are_joinable: false,
             chosen_secrets_are_allowed: true,
             key_bounds: KeyBounds::default(),
+            end_user_is_required: false,
+            user_budgets_hold_in_teams: true,
             version: 1,
         }
     }

@@ -1,5 +1,6 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
+mod aliases;
 mod bounds;
 mod bulk;
 mod create;
@@ -7,6 +8,7 @@ mod own;
 mod removal;
 mod secrets;
 
+pub use aliases::{remove_alias, set_alias};
 pub(crate) use bounds::{check_users as check_users_of_budget, users_of as users_of_budget};
 pub use bulk::update_many;
 pub use create::{Create, create};

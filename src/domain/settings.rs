@@ -32,6 +32,12 @@ pub struct Update {
     /// The bounds of keys by role: organization admins, team admins, team members and users, in the
     /// order of [`entity::key_bounds::KeyBounds::each_mut`].
     pub key_bounds: [Change<BoundUpdate>; 4],
+    /// Whether every call has to name an end user.
+    pub end_user_is_required: Option<bool>,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    pub user_budgets_hold_in_teams: Option<bool>,
+    /// The budgets of the platform, all of them.
+    pub budgets: Change<Vec<budget::Entry>>,
     /// The budgets that new teams start with, all of them.
     pub team_budgets: Change<Vec<budget::Entry>>,
     /// The budgets that new users start with, all of them.
@@ -133,6 +139,8 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     let set = |target: &mut bool, value: Option<bool>| *target = value.unwrap_or(*target);
     set(&mut after.teams_are_joinable, input.teams_are_joinable);
     set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
+    set(&mut after.end_user_is_required, input.end_user_is_required);
+    set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
     let mut faults = Faults::default();
     let bounds = after.key_bounds.each_mut().into_iter().zip(input.key_bounds);
     for ((bound, change), role) in bounds.zip(ROLES) {
@@ -145,6 +153,7 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     }
     faults.finish()?;
     let defaults = [
+        (ScopeKind::Platform, input.budgets, "input"),
         (ScopeKind::TeamDefault, input.team_budgets, "input.teamDefaults"),
         (ScopeKind::UserDefault, input.user_budgets, "input.userDefaults"),
         (ScopeKind::EndUserDefault, input.end_user_budgets, "input.endUserDefaults"),

@@ -47,6 +47,22 @@ impl Settings {
         Defaults(ScopeKind::ApiKeyDefault)
     }
 
+    /// Whether every call has to name an end user; false at first.
+    async fn end_user_is_required(&self) -> bool {
+        self.0.end_user_is_required
+    }
+
+    /// Whether the budgets of a person hold for the person's keys in teams too; true at first. Spend
+    /// counts there anyhow.
+    async fn user_budgets_hold_in_teams(&self) -> bool {
+        self.0.user_budgets_hold_in_teams
+    }
+
+    /// The budgets of the platform: every call is held against them; at most 20.
+    async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        Some(budgets_of(ctx, ScopeKind::Platform).await)
+    }
+
     /// What new teams start with, when their creator gives no budgets. A default that is more than the
     /// organization allows is lowered to that.
     async fn team_defaults(&self) -> Defaults {
@@ -79,10 +95,14 @@ pub struct Defaults(ScopeKind);
 impl Defaults {
     /// Budgets that each of them has, with counters of its own; at most 20.
     async fn budgets(&self, ctx: &Context<'_>) -> ApiResult<Vec<BudgetAssignment>> {
-        let rows = ctx.loader().load_one(BudgetsOf(Scope::platform_default(self.0))).await;
-        rows.map_err(ApiError::from)
-            .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
+        budgets_of(ctx, self.0).await
     }
+}
+
+async fn budgets_of(ctx: &Context<'_>, kind: ScopeKind) -> ApiResult<Vec<BudgetAssignment>> {
+    let rows = ctx.loader().load_one(BudgetsOf(Scope::platform_default(kind))).await;
+    rows.map_err(ApiError::from)
+        .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
 }
 
 /// What new things of a kind start with. What is left out stays; null clears.
@@ -103,6 +123,13 @@ pub struct SettingsUpdateInput {
     api_key_bounds: Option<ApiKeyRoleBoundsInput>,
     /// What new keys of the kinds `USER` and `SERVICE` start with.
     api_key_defaults: Option<DefaultsInput>,
+    /// Whether every call has to name an end user.
+    end_user_is_required: Option<bool>,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    user_budgets_hold_in_teams: Option<bool>,
+    /// The budgets of the platform, against which every call is held, all of them, at most 20; null for
+    /// none. They are not compared with the budgets below.
+    budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
     /// What new teams start with.
     team_defaults: Option<DefaultsInput>,
     /// What new users start with.
@@ -157,6 +184,9 @@ impl SettingsMutation {
             chosen_secrets_are_allowed: input.chosen_secrets_are_allowed,
             key_bounds: input.api_key_bounds.unwrap_or_default().into(),
             api_key_budgets: budgets(input.api_key_defaults),
+            end_user_is_required: input.end_user_is_required,
+            user_budgets_hold_in_teams: input.user_budgets_hold_in_teams,
+            budgets: change(input.budgets, entries),
             team_budgets: budgets(input.team_defaults),
             user_budgets: budgets(input.user_defaults),
             end_user_budgets: budgets(input.end_user_defaults),

@@ -14,7 +14,7 @@ use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
 use crate::domain::scope::{Place, Scope};
-use crate::domain::{budget, limit, membership, period, project, settings};
+use crate::domain::{budget, limit, membership, model_alias, period, project, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -35,6 +35,8 @@ pub struct Create {
     pub name: Option<String>,
     /// Which models it may call.
     pub model_access: Option<ModelAccess>,
+    /// Other names for models, with what they stand for.
+    pub model_aliases: Vec<(String, String)>,
     /// What it may be used for.
     pub allowed_routes: Option<Vec<String>>,
     /// Labels.
@@ -101,22 +103,14 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     if let Some(access) = &input.model_access {
         faults.model_access("input.modelAccess", access);
     }
+    model_alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.words("input.tags", &input.tags);
     if let Some(routes) = &input.allowed_routes {
         check_routes(&mut faults, routes);
     }
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
-    let secret = match &input.secret {
-        None => Some(Secret::generate(input.kind)),
-        Some(text) => Secret::chosen(text),
-    };
-    if secret.is_none() {
-        faults.add(
-            "input.secret",
-            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
-        );
-    }
+    let secret = secret(&mut faults, input.kind, input.secret.as_deref());
     faults.finish()?;
     if let Some(bound) = &bound {
         expires_at = bounds::end(tx, bound, expires_at)?;
@@ -167,6 +161,10 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);
     tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
+    for (alias, target) in input.model_aliases {
+        let owner = model_alias::Owner::api_key(&row, place.organization);
+        model_alias::set(tx, owner, alias, target).await?;
+    }
     let entries = match (input.budgets, row.kind) {
         (Some(entries), _) => entries,
         (None, ApiKeyKind::User | ApiKeyKind::Service) => {
@@ -267,6 +265,21 @@ async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
     let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
     let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
     Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+/// The secret that a platform admin chose, else a random one.
+fn secret(faults: &mut Faults, kind: ApiKeyKind, chosen: Option<&str>) -> Option<Secret> {
+    let secret = match chosen {
+        None => Some(Secret::generate(kind)),
+        Some(text) => Secret::chosen(text),
+    };
+    if secret.is_none() {
+        faults.add(
+            "input.secret",
+            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
+        );
+    }
+    secret
 }
 
 fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {
