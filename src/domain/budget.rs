@@ -8,7 +8,9 @@ mod assign;
 mod in_force;
 
 pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
-pub(crate) use assign::{add, fitting_defaults, replace_limits, used_beside};
+pub(crate) use assign::{
+    add, fitting_defaults, hand_over, next_users, replace_limits, used_beside,
+};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};

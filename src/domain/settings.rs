@@ -138,9 +138,9 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     let mut after = before.clone();
     let set = |target: &mut bool, value: Option<bool>| *target = value.unwrap_or(*target);
     set(&mut after.teams_are_joinable, input.teams_are_joinable);
+    set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
     set(&mut after.end_user_is_required, input.end_user_is_required);
     set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
-    set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
     let mut faults = Faults::default();
     let bounds = after.key_bounds.each_mut().into_iter().zip(input.key_bounds);
     for ((bound, change), role) in bounds.zip(ROLES) {

@@ -34,6 +34,7 @@ mod migrations;
 mod model_access;
 mod organization;
 mod organization_members;
+mod orphans;
 mod project;
 mod project_limits;
 mod project_locks;
