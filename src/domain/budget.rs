@@ -442,7 +442,7 @@ fn stamp(tx: &Tx, row: &mut budget::Model) {
 
 /// The rules of a budget's limits: nothing negative, soft below hard, a period and a time zone that
 /// exist, at least one limit (REFERENCE T-NEW-23, F4; SECURITY 2, case 28).
-fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
+pub(super) fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
     for (name, amount) in [("maxSpend", limits.max_spend), ("softSpend", limits.soft_spend)] {
         if amount.is_some_and(|amount| amount < Usd::ZERO) {
             faults.add(format!("{field}.{name}"), "this may not be negative");

@@ -73,6 +73,25 @@ fn parse(row: setting::Model) -> Result<PlatformSettings> {
     serde_json::from_value(row.value).map_err(Error::internal)
 }
 
+/// Checks a row of settings that is stored, if it is the platform's.
+pub(super) fn check_stored(faults: &mut Faults, row: &setting::Model) {
+    if row.name != NAME {
+        return;
+    }
+    match serde_json::from_value::<PlatformSettings>(row.value.clone()) {
+        Ok(settings) => check(faults, settings.max_key_lifetime.as_ref()),
+        Err(error) => faults.add("value", error.to_string()),
+    }
+}
+
+fn check(faults: &mut Faults, max_key_lifetime: Option<&String>) {
+    if let Some(text) = max_key_lifetime
+        && let Err(error) = period::parse_duration(text)
+    {
+        faults.add("input.maxKeyLifetime", error.to_string());
+    }
+}
+
 /// Changes the settings.
 ///
 /// # Errors
@@ -82,11 +101,7 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     let before = find_for_update(tx).await?;
     field::expect_version(input.expected_version, before.version)?;
     let mut faults = Faults::default();
-    if let Some(text) = input.max_key_lifetime.value()
-        && let Err(error) = period::parse_duration(text)
-    {
-        faults.add("input.maxKeyLifetime", error.to_string());
-    }
+    check(&mut faults, input.max_key_lifetime.value());
     faults.finish()?;
     let mut after = before.clone();
     let set = |target: &mut bool, value: Option<bool>| *target = value.unwrap_or(*target);

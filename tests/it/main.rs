@@ -19,6 +19,7 @@ mod crash;
 mod credential;
 mod credential_use;
 mod deadline;
+mod doctor;
 mod end_user;
 mod harness;
 mod http;
