@@ -17,6 +17,7 @@ pub mod credential;
 pub mod credential_value;
 pub mod end_user;
 pub mod id;
+pub mod key_bounds;
 pub mod llm_model;
 pub mod model_alias;
 pub mod organization;

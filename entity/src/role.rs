@@ -109,6 +109,8 @@ words! {
         UserDefault = "USER_DEFAULT",
         /// What end users start with, and what holds for those that nobody made.
         EndUserDefault = "END_USER_DEFAULT",
+        /// What new keys of people and teams start with; nothing counts here.
+        ApiKeyDefault = "API_KEY_DEFAULT",
     }
 
     /// Who says that an e-mail address is a user's.

@@ -7,6 +7,8 @@ use sea_orm::FromJsonQueryResult;
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::key_bounds::KeyBounds;
+
 /// An amount of US dollars in units of 10⁻⁹ dollar, exact; at most 9.2 billion dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, DeriveValueType)]
 pub struct Usd(i64);
@@ -100,18 +102,23 @@ impl Serialize for Usd {
     }
 }
 
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// What people choose for the whole platform at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are switched one by one")]
 #[serde(default)]
 pub struct PlatformSettings {
     /// Whether anybody may join a new team, unless the team says otherwise.
     pub teams_are_joinable: bool,
-    /// Whether people may make personal keys.
-    pub personal_keys_are_allowed: bool,
-    /// Whether team admins may make service keys.
-    pub team_admins_make_service_keys: bool,
-    /// The longest life of a key that somebody else than a platform admin makes; none for no end.
-    pub max_key_lifetime: Option<String>,
+    /// Whether admins of the platform may choose the secrets of new keys.
+    pub chosen_secrets_are_allowed: bool,
+    /// The most that keys may have which others than admins of the platform make or widen.
+    pub key_bounds: KeyBounds,
     /// Whether every call has to name an end user.
     pub end_user_is_required: bool,
     /// Whether the budgets of a person hold for the person's keys in teams too.
@@ -124,9 +131,8 @@ impl Default for PlatformSettings {
     fn default() -> Self {
         Self {
             teams_are_joinable: false,
-            personal_keys_are_allowed: true,
-            team_admins_make_service_keys: true,
-            max_key_lifetime: None,
+            chosen_secrets_are_allowed: true,
+            key_bounds: KeyBounds::default(),
             end_user_is_required: false,
             user_budgets_hold_in_teams: true,
             version: 1,

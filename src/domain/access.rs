@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod chain;
 pub mod decision;
+pub mod explain;
 pub mod facts;
 pub mod models;
 pub mod route;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 pub use catalogue::{Catalogue, Presence};
 pub use chain::Chain;
 pub use decision::{Check, Decision, Depth, Numbers, Request, Rule, decide};
+pub use explain::{Change, Remedy, remedies};
 pub use facts::{BoundBudget, Counted, Counters, EndUserFacts, Facts, TagFacts, World};
 pub use models::{EffectiveModel, Resolution, effective, resolve};
 

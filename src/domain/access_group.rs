@@ -1,24 +1,26 @@
 //! Access groups: sets of model names that lists of models use by one name.
 
-use std::collections::BTreeMap;
+mod removal;
+
+pub use removal::delete;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use entity::id::{AccessGroupId, AccessGroupModelId};
+use entity::value::{ModelAccess, ModelAccessMode};
 use entity::{access_group, access_group_model};
 use sea_orm::sea_query::LockType;
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use serde::Serialize;
 
 use super::Change;
 use super::field::{self, Faults, distinct, search_text};
 use crate::audit::{AuditAction, Event, Subject};
-use crate::authz::{
-    Actor, Authorized, Permission, Placement, Reference, Resource, authorize, authorize_at,
-};
+use crate::authz::{Actor, Authorized, Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::{Page, Reader, Tx, page::Rows};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The most characters of a description.
 const DESCRIPTION: usize = 2_000;
@@ -165,6 +167,43 @@ impl Resource for access_group::Model {
     }
 }
 
+/// Looks up the groups that model accesses list, and locks them against deletion: a name that is no
+/// group's would be a grant to wait for. It comes after every other lock (`docs/adr/0018`).
+///
+/// # Errors
+/// [`Error::NotFound`] at the first name that is no group's; the paths are those of the accesses.
+pub(crate) async fn check_listed<'a>(
+    tx: &Tx,
+    lists: impl Iterator<Item = (&'a ModelAccess, String)>,
+) -> Result<()> {
+    let lists: Vec<_> = lists
+        .filter(|(access, _)| access.mode == ModelAccessMode::List)
+        .filter(|(access, _)| !access.access_groups.is_empty())
+        .collect();
+    if lists.is_empty() {
+        return Ok(());
+    }
+    let names: BTreeSet<_> = lists
+        .iter()
+        .flat_map(|(access, _)| access.access_groups.iter().map(String::as_str))
+        .collect();
+    let select = visible_to(tx.actor())
+        .filter(access_group::Column::Name.is_in(names))
+        .order_by_asc(access_group::Column::Id)
+        .lock(LockType::Share);
+    let known = select.all(tx.db()).await?;
+    for (access, field) in lists {
+        let is_missing = |name: &String| known.iter().all(|group| group.name != *name);
+        if let Some(index) = access.access_groups.iter().position(is_missing) {
+            return Err(Error::NotFound {
+                noun: access_group::Model::NOUN,
+                field: Some(format!("{field}.accessGroups.{index}")),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// What the audit trail remembers.
 #[derive(Serialize)]
 struct Image<'a> {
@@ -293,54 +332,4 @@ pub async fn update(
     let images = (Image { group: &before, models: &old }, Image { group: &after, models: &new });
     tx.record(Event::changed(AuditAction::AccessGroupUpdated, subject, &images.0, &images.1));
     Ok(after)
-}
-
-/// Deletes groups: all, or none. Lists that use their names then have nothing by them.
-///
-/// # Errors
-/// `NotFound` for the first that does not exist.
-pub async fn delete(
-    tx: &mut Tx,
-    references: &[Reference],
-    expected_version: Option<i32>,
-) -> Result<Vec<AccessGroupId>> {
-    let mut faults = Faults::default();
-    faults.ids("input.ids", references.len());
-    if expected_version.is_some() && references.len() != 1 {
-        faults.add("input.expectedVersion", "this goes with one id");
-    }
-    faults.finish()?;
-    let wanted = Condition::any()
-        .add(
-            access_group::Column::Id
-                .is_in(references.iter().filter_map(Reference::id::<AccessGroupId>)),
-        )
-        .add(
-            access_group::Column::ExternalId
-                .is_in(references.iter().filter_map(Reference::external)),
-        );
-    let select = visible_to(tx.actor()).filter(wanted).order_by_asc(access_group::Column::Id);
-    select.lock(LockType::Update).all(tx.db()).await?;
-    let mut rows: Vec<access_group::Model> = Vec::new();
-    for (index, reference) in references.iter().enumerate() {
-        let field = format!("input.ids.{index}");
-        let row =
-            authorize::<access_group::Model>(tx, Permission::AccessGroupDelete, reference, &field);
-        let row = row.await?;
-        field::expect_version(expected_version, row.version)?;
-        if rows.iter().all(|known| known.id != row.id) {
-            rows.push(row.into_inner());
-        }
-    }
-    for row in &rows {
-        let models = names(tx, row.id).await?;
-        access_group::Entity::delete_many()
-            .filter(access_group::Column::Id.eq(row.id))
-            .exec(tx.db())
-            .await?;
-        let image = Image { group: row, models: &models };
-        let subject = Subject::access_group(row);
-        tx.record(Event::gone(AuditAction::AccessGroupDeleted, subject, &image));
-    }
-    Ok(rows.iter().map(|row| row.id).collect())
 }

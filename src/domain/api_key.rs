@@ -1,14 +1,19 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
 mod aliases;
+mod bounds;
 mod bulk;
 mod create;
+mod own;
 mod removal;
 mod secrets;
 
 pub use aliases::{remove_alias, set_alias};
+pub(crate) use bounds::{check_users as check_users_of_budget, users_of as users_of_budget};
 pub use bulk::update_many;
 pub use create::{Create, create};
+use own::{check_own_key, check_pots_of};
+pub(crate) use own::{check_pots, may_exalt};
 pub use removal::delete;
 pub(crate) use removal::{lock, of_team, of_user, remove_all, remove_each};
 pub use secrets::rotate;
@@ -16,7 +21,7 @@ use secrets::secret_row;
 
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, OrganizationId, ProjectId, TeamId, UserId};
-use entity::role::{ApiKeyKind, Counting};
+use entity::role::ApiKeyKind;
 use entity::value::{ModelAccess, Words};
 use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, LockType};
@@ -27,8 +32,7 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
-use super::limit::Held;
-use super::scope::{Place, Scope};
+use super::scope::Place;
 use super::{Change, budget, limit, membership, model_access, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
@@ -363,127 +367,6 @@ pub(super) fn check_routes(faults: &mut Faults, routes: &[String]) {
     }
 }
 
-/// What a limited key makes, widens or takes over has at most the limits of that key; what is left
-/// out counts as more (SECURITY 2, cases 7 and 9).
-async fn check_own_key(tx: &Tx, row: &api_key::Model) -> Result<()> {
-    let Some(own) = limited_by(tx, row).await? else { return Ok(()) };
-    if !model_access::is_within(&row.model_access, &own.model_access) {
-        return Err(Error::limit(
-            "input.modelAccess",
-            "the key that you use is limited: list models that it may call",
-        ));
-    }
-    if let Some(routes) = &own.allowed_routes {
-        let within = row
-            .allowed_routes
-            .as_ref()
-            .is_some_and(|given| given.0.iter().all(|route| routes.0.contains(route)));
-        if !within {
-            return Err(Error::limit(
-                "input.allowedRoutes",
-                "the key that you use is limited: list routes that it has itself",
-            ));
-        }
-    }
-    let ends = tx.actor().ends_at();
-    if ends.is_some() && row.expires_at.is_none_or(|at| Some(at) > ends) {
-        return Err(Error::limit(
-            "input.expiresAt",
-            "the key that you use expires: the other key must not outlive it",
-        ));
-    }
-    if own.project_id.is_some() && row.project_id != own.project_id {
-        return Err(Error::limit(
-            "input.projectId",
-            "the key that you use belongs to a project: the other key must belong to it too",
-        ));
-    }
-    if !own.tags.0.iter().all(|tag| row.tags.0.contains(tag)) {
-        return Err(Error::limit(
-            "input.tags",
-            "the other key must carry the tags of the key that you use",
-        ));
-    }
-    Ok(())
-}
-
-/// The key whose limits bind what the caller does to another key. Platform admins are exempt
-/// (REFERENCE T-NEW-4), but not where they would get a key of their own or one with power over the
-/// platform: that would outlive the one that made it.
-async fn limited_by<'tx>(tx: &'tx Tx, row: &api_key::Model) -> Result<Option<&'tx api_key::Model>> {
-    let Some(own) = tx.actor().key() else { return Ok(None) };
-    let exempt = tx.actor().is_platform_admin()
-        && match (row.kind, row.user_id) {
-            (ApiKeyKind::Admin | ApiKeyKind::Gateway, _) => false,
-            (ApiKeyKind::User, Some(user)) if row.team_id.is_none() => {
-                !super::user::is_exalted(tx, user).await?
-            }
-            _ => true,
-        };
-    Ok((!exempt).then_some(own))
-}
-
-/// A key with limits of its own does not give away the platform: what it gave would be without them.
-///
-/// # Errors
-/// [`Error::LimitExceeded`] at the field that asks for a role.
-pub(crate) async fn may_exalt(tx: &Tx, field: &str) -> Result<()> {
-    let Some(own) = tx.actor().key() else { return Ok(()) };
-    let limited = tx.actor().ends_at().is_some()
-        || own.model_access != ModelAccess::default()
-        || own.allowed_routes.is_some()
-        || !own.tags.0.is_empty()
-        || !limit::held_by(tx, &[Scope::api_key(own.id)]).await?.is_empty();
-    if !limited {
-        return Ok(());
-    }
-    let message = "the key that you use is limited: give such a role with a key that is not";
-    Err(Error::limit(field, message))
-}
-
-/// A key with budgets of its own gives nothing to others that would count anew: whoever holds it
-/// could spend its budget many times over. What it makes counts into the same pots.
-///
-/// # Errors
-/// [`Error::LimitExceeded`].
-pub(crate) async fn check_pots(tx: &Tx, entries: &[budget::Entry]) -> Result<()> {
-    let Some(own) = tx.actor().key() else { return Ok(()) };
-    let own = limit::held_by(tx, &[Scope::api_key(own.id)]).await?;
-    let shared = |own: &Held| {
-        own.assignment.counting == Counting::Shared
-            && entries.iter().any(|entry| {
-                matches!(entry, budget::Entry::Attach { budget, counting: Some(Counting::Shared) }
-                    if budget.id() == Some(own.budget.id))
-            })
-    };
-    if own.iter().all(shared) { Ok(()) } else { Err(spends_anew()) }
-}
-
-/// As [`check_pots`], for a key that has its budgets.
-async fn check_pots_of(tx: &Tx, row: &api_key::Model) -> Result<()> {
-    let Some(own) = limited_by(tx, row).await? else { return Ok(()) };
-    let own = limit::held_by(tx, &[Scope::api_key(own.id)]).await?;
-    if own.is_empty() {
-        return Ok(());
-    }
-    let given = limit::held_by(tx, &[Scope::api_key(row.id)]).await?;
-    let shared = |own: &Held| {
-        own.assignment.counting == Counting::Shared
-            && given.iter().any(|given| {
-                given.budget.id == own.budget.id && given.assignment.counting == Counting::Shared
-            })
-    };
-    if own.iter().all(shared) { Ok(()) } else { Err(spends_anew()) }
-}
-
-fn spends_anew() -> Error {
-    Error::limit(
-        "input.budgets",
-        "the key that you use has a budget: attach that budget here, counted as SHARED in both \
-         places, or use a key without a budget of its own",
-    )
-}
-
 /// Changes a key. Owners without power over the team may only narrow it (SECURITY 3, footnote 5).
 ///
 /// # Errors
@@ -510,6 +393,7 @@ pub async fn update(
     if let Some(access) = input.model_access.value() {
         faults.model_access("input.modelAccess", access);
     }
+    let clears_models = input.model_access == Change::Clear;
     input.model_access.apply_or_default(&mut after.model_access);
     if let Some(routes) = input.allowed_routes.value() {
         check_routes(&mut faults, routes);
@@ -540,12 +424,19 @@ pub async fn update(
     input.expires_at.apply(&mut after.expires_at);
     faults.finish()?;
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
+    let more = widens(&before, &after);
+    if more {
+        also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
+    }
+    let bound = bounds::over(tx, &key).await?;
+    if let Some(bound) = &bound {
+        bounds::fit(tx, bound, &before, &mut after, clears_models).await?;
+    }
     if after == before && !input.budgets.is_given() {
         tx.nothing_changed();
         return Ok(before);
     }
-    if widens(&before, &after) {
-        also(tx, &key, Permission::ApiKeyLimitUpdate).await?;
+    if more {
         check_own_key(tx, &after).await?;
         check_pots_of(tx, &before).await?;
     }
@@ -574,6 +465,9 @@ pub async fn update(
                 return Err(Error::limit("input.budgets", message));
             }
             check_pots_of(tx, &after).await?;
+            if let Some(bound) = &bound {
+                bounds::complete(tx, bound, &place).await?;
+            }
         }
         limit::check_above(tx, &place, &after.model_access, "input").await?;
     }
@@ -587,11 +481,7 @@ fn widens(before: &api_key::Model, after: &api_key::Model) -> bool {
         (Some(_), None) => true,
         (Some(before), Some(after)) => !after.0.iter().all(|route| before.0.contains(route)),
     };
-    let longer = match (before.expires_at, after.expires_at) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(before), Some(after)) => after > before,
-    };
+    let longer = bounds::is_longer(before.expires_at, after.expires_at);
     let tags = !before.tags.0.iter().all(|tag| after.tags.0.contains(tag));
     let elsewhere = before.project_id != after.project_id;
     routes

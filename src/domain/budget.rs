@@ -8,7 +8,7 @@ mod assign;
 mod in_force;
 
 pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
-pub(crate) use assign::{replace_limits, used_beside};
+pub(crate) use assign::{add, fitting_defaults, replace_limits, used_beside};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};
@@ -357,6 +357,10 @@ pub async fn update(
     if Limits::from(&after) != Limits::from(&before) {
         limit::check_tier(tx, &after, input.cascade).await?;
     }
+    if !Limits::from(&after).is_within(&before) {
+        let keys = super::api_key::users_of_budget(tx, &after).await?;
+        super::api_key::check_users_of_budget(tx, &after, &keys).await?;
+    }
     Ok(after)
 }
 
@@ -376,6 +380,7 @@ pub async fn delete(
             "this budget belongs to one scope: take it off through that scope",
         ));
     }
+    let keys = super::api_key::users_of_budget(tx, &row).await?;
     let gone = budget_assignment::Column::BudgetId.eq(row.id);
     let users = assignments_of_all().filter(gone.clone()).all(tx.db()).await?;
     let users: Vec<_> = users.into_iter().map(|(assignment, _)| assignment).collect();
@@ -383,6 +388,7 @@ pub async fn delete(
     record_unassigned(tx, &row, &users).await?;
     remove(tx, &row).await?;
     tx.record(Event::gone(AuditAction::BudgetDeleted, Subject::budget(&row, None), &row));
+    super::api_key::check_users_of_budget(tx, &row, &keys).await?;
     Ok(users.len() as u64)
 }
 
@@ -407,7 +413,8 @@ async fn remove(tx: &Tx, row: &budget::Model) -> Result<()> {
     Ok(())
 }
 
-fn row(tx: &Tx, limits: Limits, organization: Option<OrganizationId>) -> budget::Model {
+/// A new budget, not yet stored.
+pub(crate) fn row(tx: &Tx, limits: Limits, organization: Option<OrganizationId>) -> budget::Model {
     let period = limits.period.and_then(|text| text.parse::<Period>().ok());
     budget::Model {
         id: tx.id(),
@@ -443,6 +450,14 @@ fn stamp(tx: &Tx, row: &mut budget::Model) {
 /// The rules of a budget's limits: nothing negative, soft below hard, a period and a time zone that
 /// exist, at least one limit (REFERENCE T-NEW-23, F4; SECURITY 2, case 28).
 pub(super) fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
+    check_amounts(faults, field, limits);
+    if !limits.are_some() {
+        faults.add(field, "a budget needs at least one limit");
+    }
+}
+
+/// The rules of [`check_limits`] for the limits that there are.
+pub(crate) fn check_amounts(faults: &mut Faults, field: &str, limits: &Limits) {
     for (name, amount) in [("maxSpend", limits.max_spend), ("softSpend", limits.soft_spend)] {
         if amount.is_some_and(|amount| amount < Usd::ZERO) {
             faults.add(format!("{field}.{name}"), "this may not be negative");
@@ -475,12 +490,6 @@ pub(super) fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
     }
     if let Some(pattern) = &limits.model_pattern {
         faults.word(&format!("{field}.modelPattern"), pattern);
-    }
-    let any = limits.max_spend.is_some()
-        || limits.soft_spend.is_some()
-        || rates.iter().any(|(_, rate)| rate.is_some());
-    if !any {
-        faults.add(field, "a budget needs at least one limit");
     }
 }
 
@@ -527,6 +536,15 @@ impl From<&budget::Model> for Limits {
 }
 
 impl Limits {
+    /// Whether there is any limit.
+    pub(crate) fn are_some(&self) -> bool {
+        self.max_spend.is_some()
+            || self.soft_spend.is_some()
+            || self.requests_per_minute.is_some()
+            || self.tokens_per_minute.is_some()
+            || self.max_parallel_requests.is_some()
+    }
+
     /// Whether these limits are at most those of a budget, for the same or a longer period, and
     /// none of them is missing.
     pub(crate) fn is_within(&self, own: &budget::Model) -> bool {

@@ -13,7 +13,8 @@ mod references;
 mod rows;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 pub use references::{REFERENCES, Reference};
 use sea_orm::{ConnectionTrait, EnumIter};
@@ -60,6 +61,8 @@ kinds! {
     WindowInvalid = "WINDOW_INVALID",
     /// What searches look at is not what the row is called.
     SearchTextStale = "SEARCH_TEXT_STALE",
+    /// A list of models names an access group that does not exist.
+    AccessGroupGone = "ACCESS_GROUP_GONE",
     /// A child lists models that a parent does not allow.
     ModelsExceeded = "MODELS_EXCEEDED",
     /// A child may spend more than a parent, in the same or a shorter period.
@@ -140,7 +143,8 @@ pub async fn examine<C: ConnectionTrait>(
     db: &C,
     report: &mut (dyn FnMut(Breach) + Send),
 ) -> Result<Summary> {
-    let mut examination = Examination { db, report, summary: Summary::default() };
+    let groups = rows::group_names(db).await?;
+    let mut examination = Examination { db, report, groups, summary: Summary::default() };
     examination.references().await?;
     examination.fields().await?;
     examination.belonging().await?;
@@ -152,6 +156,8 @@ pub async fn examine<C: ConnectionTrait>(
 struct Examination<'a, C> {
     db: &'a C,
     report: &'a mut (dyn FnMut(Breach) + Send),
+    /// The names of all access groups.
+    groups: BTreeSet<String>,
     summary: Summary,
 }
 
@@ -162,7 +168,7 @@ impl<C: ConnectionTrait> Examination<'_, C> {
     }
 
     /// Reports what a check of input would refuse.
-    fn found_faults(&mut self, kind: Kind, id: impl ToString, faults: Faults) {
+    fn found_faults(&mut self, kind: Kind, id: impl Display, faults: Faults) {
         if let Err(Error::BadInput(faults)) = faults.finish() {
             for fault in faults {
                 // Checks of inputs name the field below the input.

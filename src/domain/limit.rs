@@ -96,7 +96,7 @@ pub fn excess(child: &budget::Model, parent: &budget::Model) -> Vec<Excess> {
 
 /// Whether a parent's window lasts at least as long as a child's. A budget without a period never
 /// ends, so it lasts longest.
-fn lasts_at_least(parent: &budget::Model, child: &budget::Model) -> bool {
+pub(crate) fn lasts_at_least(parent: &budget::Model, child: &budget::Model) -> bool {
     match (period(parent), period(child)) {
         (None, _) => true,
         (Some(_), None) => false,
@@ -110,7 +110,7 @@ pub fn period(budget: &budget::Model) -> Option<Period> {
 }
 
 /// Lowers a child's budget to a parent's.
-fn clamp(child: &mut budget::Model, parent: &budget::Model) {
+pub(crate) fn clamp(child: &mut budget::Model, parent: &budget::Model) {
     for excess in excess(child, parent) {
         match excess.field {
             "maxSpend" => {
@@ -210,8 +210,26 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
         | ScopeKind::TeamMemberDefault
         | ScopeKind::TeamDefault
         | ScopeKind::UserDefault
-        | ScopeKind::EndUserDefault => None,
+        | ScopeKind::EndUserDefault
+        | ScopeKind::ApiKeyDefault => None,
     })
+}
+
+/// The part of a model access that all scopes above a place allow too.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn common_with_above(
+    tx: &Tx,
+    place: &Place,
+    mut access: ModelAccess,
+) -> Result<ModelAccess> {
+    for ancestor in &place.ancestors {
+        if let Some(above) = access_of(tx, *ancestor).await? {
+            access = model_access::common(&access, &above);
+        }
+    }
+    Ok(access)
 }
 
 /// Checks the limits of a new or changed scope against the scopes above it.
@@ -222,12 +240,24 @@ pub async fn check_above(tx: &Tx, place: &Place, access: &ModelAccess, field: &s
     check_many_above(tx, place, &[(place.scope, access, field.to_owned())]).await
 }
 
-/// Checks many scopes that have the same scopes above them as the place of one of them. Errors give
-/// the numbers of a scope above to those alone who may read its budgets (SECURITY 2, case 5).
+/// Checks many scopes that have the same scopes above them as the place of one of them, and that the
+/// access groups which they list exist.
 ///
 /// # Errors
-/// [`Error::LimitExceeded`] for the first that exceeds a limit.
+/// [`Error::LimitExceeded`] for the first that exceeds a limit; [`Error::NotFound`] for a group.
 pub async fn check_many_above(
+    tx: &Tx,
+    place: &Place,
+    children: &[(Scope, &ModelAccess, String)],
+) -> Result<()> {
+    check_limits_above(tx, place, children).await?;
+    let lists = children.iter().map(|(_, list, field)| (*list, format!("{field}.modelAccess")));
+    super::access_group::check_listed(tx, lists).await
+}
+
+/// Errors give the numbers of a scope above to those alone who may read its budgets (SECURITY 2,
+/// case 5).
+async fn check_limits_above(
     tx: &Tx,
     place: &Place,
     children: &[(Scope, &ModelAccess, String)],

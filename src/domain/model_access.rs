@@ -54,6 +54,38 @@ pub fn clamped(child: &ModelAccess, parent: &ModelAccess) -> ModelAccess {
     ModelAccess { mode, models, access_groups }
 }
 
+/// The access without some access groups; a list that is left empty becomes NONE.
+pub fn without_groups(access: &ModelAccess, gone: &[String]) -> ModelAccess {
+    let mut left = access.clone();
+    left.access_groups.retain(|group| !gone.contains(group));
+    if left.mode == ModelAccessMode::List && left.models.is_empty() && left.access_groups.is_empty()
+    {
+        left.mode = ModelAccessMode::None;
+    }
+    left
+}
+
+/// What two accesses both allow, as far as entries of one cover entries of the other.
+pub fn common(one: &ModelAccess, other: &ModelAccess) -> ModelAccess {
+    match (one.mode, other.mode) {
+        (ModelAccessMode::All, _) => other.clone(),
+        (_, ModelAccessMode::All) => one.clone(),
+        (ModelAccessMode::None, _) | (_, ModelAccessMode::None) => {
+            ModelAccess { mode: ModelAccessMode::None, ..ModelAccess::default() }
+        }
+        (ModelAccessMode::List, ModelAccessMode::List) => {
+            let mut both = clamped(one, other);
+            let added = clamped(other, one).models.into_iter();
+            let added: Vec<_> = added.filter(|model| !both.models.contains(model)).collect();
+            both.models.extend(added);
+            if !both.models.is_empty() {
+                both.mode = ModelAccessMode::List;
+            }
+            both
+        }
+    }
+}
+
 /// Whether `child` allows nothing that `own` does not: for things that are not children of each
 /// other, where ALL on one side is wider than a list on the other.
 pub fn is_within(child: &ModelAccess, own: &ModelAccess) -> bool {
@@ -103,6 +135,25 @@ mod tests {
         assert_eq!(excess(&list(&["o3", "gpt-4o"]), &list(&["gpt-*"])), ["o3"]);
         assert_eq!(clamped(&list(&["o3", "gpt-4o"]), &list(&["gpt-*"])), list(&["gpt-4o"]));
         assert_eq!(clamped(&list(&["o3"]), &list(&["gpt-*"])).mode, ModelAccessMode::None);
+    }
+
+    #[test]
+    fn what_two_lists_have_in_common_is_within_both() {
+        let none = ModelAccess { mode: ModelAccessMode::None, ..ModelAccess::default() };
+        let all = ModelAccess::default();
+        for (one, other, both) in [
+            (&all, &list(&["a"]), &list(&["a"])),
+            (&list(&["a"]), &all, &list(&["a"])),
+            (&all, &all, &all),
+            (&none, &all, &none),
+            (&list(&["gpt-*", "o3"]), &list(&["gpt-4o", "o*"]), &list(&["o3", "gpt-4o"])),
+            (&list(&["gpt-4o"]), &list(&["gpt-*"]), &list(&["gpt-4o"])),
+            (&list(&["a"]), &list(&["b"]), &none),
+            (&list(&["gpt-*"]), &list(&["*-mini"]), &none),
+        ] {
+            assert_eq!(&common(one, other), both);
+            assert!(is_within(both, one) && is_within(both, other));
+        }
     }
 
     #[test]

@@ -201,6 +201,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<organization::Model> {
     if !input.budgets.is_empty() {
         budget::assign(tx, &Place::organization(&row), input.budgets, "input").await?;
     }
+    limit::check_above(tx, &Place::organization(&row), &row.model_access, "input").await?;
     Ok(row)
 }
 
@@ -269,6 +270,7 @@ pub async fn update(
         Change::Set(entries) => budget::assign(tx, &place, entries, "input").await?,
     }
     if limits_change {
+        limit::check_above(tx, &place, &after.model_access, "input").await?;
         limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
     }
     Ok(after)

@@ -95,9 +95,10 @@ impl std::fmt::Display for Scope {
             ScopeKind::Tag => TagId::from_uuid(self.id).fmt(f),
             ScopeKind::TeamMemberDefault => TeamId::from_uuid(self.id).fmt(f),
             ScopeKind::Platform => f.write_str("platform"),
-            ScopeKind::TeamDefault | ScopeKind::UserDefault | ScopeKind::EndUserDefault => {
-                f.write_str("settings")
-            }
+            ScopeKind::TeamDefault
+            | ScopeKind::UserDefault
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => f.write_str("settings"),
         }
     }
 }
@@ -315,7 +316,8 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
         | ScopeKind::TeamMemberDefault
         | ScopeKind::TeamDefault
         | ScopeKind::UserDefault
-        | ScopeKind::EndUserDefault => Descendants::default(),
+        | ScopeKind::EndUserDefault
+        | ScopeKind::ApiKeyDefault => Descendants::default(),
     }
 }
 

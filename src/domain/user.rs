@@ -400,6 +400,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<user::Model> {
     if !budgets.is_empty() {
         budget::assign(tx, &Place::user(&row), budgets, "input").await?;
     }
+    limit::check_above(tx, &Place::user(&row), &row.model_access, "input").await?;
     Ok(row)
 }
 
@@ -533,6 +534,7 @@ pub async fn update(
         Change::Set(entries) => budget::assign(tx, &place, entries, "input").await?,
     }
     if limited {
+        limit::check_above(tx, &place, &after.model_access, "input").await?;
         limit::check_below(tx, &place, &after.model_access, input.cascade).await?;
     }
     Ok(after)

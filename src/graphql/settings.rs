@@ -1,5 +1,7 @@
 //! The settings of the platform in the API.
 
+mod bounds;
+
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use entity::role::ScopeKind;
 use entity::value::PlatformSettings;
@@ -9,12 +11,12 @@ use super::budget::{BudgetAssignment, ScopeBudgetInput, entries};
 use super::context::{ContextExt, mutate};
 use super::error::{ApiError, ApiResult};
 use super::loader::BudgetsOf;
-use super::scalar::Duration;
-use super::value::{change, same};
+use super::value::change;
 use crate::authz::Permission;
 use crate::domain::Change;
 use crate::domain::scope::Scope;
 use crate::domain::settings as domain;
+pub use bounds::{ApiKeyBounds, ApiKeyBoundsInput, ApiKeyRoleBounds, ApiKeyRoleBoundsInput};
 
 /// What the admins of the platform decide at run time.
 #[derive(Clone, Debug)]
@@ -28,21 +30,21 @@ impl Settings {
         self.0.teams_are_joinable
     }
 
-    /// Whether people may make personal keys, outside of any team; true at first. Platform admins may
-    /// always.
-    async fn personal_keys_are_allowed(&self) -> bool {
-        self.0.personal_keys_are_allowed
+    /// Whether platform admins may choose the secrets of new keys; true at first. Nobody else may.
+    async fn chosen_secrets_are_allowed(&self) -> bool {
+        self.0.chosen_secrets_are_allowed
     }
 
-    /// Whether team admins may make service keys; true at first. Those above may always.
-    async fn team_admins_make_service_keys(&self) -> bool {
-        self.0.team_admins_make_service_keys
+    /// The most that keys may have which others than platform admins make or widen, by the role of the
+    /// caller; no bounds at first.
+    async fn api_key_bounds(&self) -> ApiKeyRoleBounds {
+        self.0.key_bounds.clone().into()
     }
 
-    /// The longest life of a new key that somebody else than a platform admin makes; a key without an
-    /// end gets this one. Null for no bound.
-    async fn max_key_lifetime(&self) -> Option<Duration> {
-        self.0.max_key_lifetime.clone().map(Duration)
+    /// What new keys of the kinds `USER` and `SERVICE` start with, when their creator gives no budgets.
+    /// A default that is more than the scopes above or the bounds allow is lowered to that.
+    async fn api_key_defaults(&self) -> Defaults {
+        Defaults(ScopeKind::ApiKeyDefault)
     }
 
     /// Whether every call has to name an end user; false at first.
@@ -61,7 +63,8 @@ impl Settings {
         Some(budgets_of(ctx, ScopeKind::Platform).await)
     }
 
-    /// What new teams start with, when their creator gives no budgets.
+    /// What new teams start with, when their creator gives no budgets. A default that is more than the
+    /// organization allows is lowered to that.
     async fn team_defaults(&self) -> Defaults {
         Defaults(ScopeKind::TeamDefault)
     }
@@ -114,13 +117,6 @@ pub struct DefaultsInput {
 pub struct SettingsUpdateInput {
     /// Whether anybody may join a new team that does not say.
     teams_are_joinable: Option<bool>,
-    /// Whether people may make personal keys, outside of any team. Keys that exist stay.
-    personal_keys_are_allowed: Option<bool>,
-    /// Whether team admins may make service keys. Keys that exist stay.
-    team_admins_make_service_keys: Option<bool>,
-    /// The longest life of a new key that somebody else than a platform admin makes, such as `P90D`;
-    /// null for no bound.
-    max_key_lifetime: MaybeUndefined<Duration>,
     /// Whether every call has to name an end user.
     end_user_is_required: Option<bool>,
     /// Whether the budgets of a person hold for the person's keys in teams too.
@@ -128,6 +124,12 @@ pub struct SettingsUpdateInput {
     /// The budgets of the platform, against which every call is held, all of them, at most 20; null for
     /// none. They are not compared with the budgets below.
     budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
+    /// Whether platform admins may choose the secrets of new keys.
+    chosen_secrets_are_allowed: Option<bool>,
+    /// The most that keys may have which others than platform admins make or widen.
+    api_key_bounds: Option<ApiKeyRoleBoundsInput>,
+    /// What new keys of the kinds `USER` and `SERVICE` start with.
+    api_key_defaults: Option<DefaultsInput>,
     /// What new teams start with.
     team_defaults: Option<DefaultsInput>,
     /// What new users start with.
@@ -179,16 +181,12 @@ impl SettingsMutation {
         };
         let input = domain::Update {
             teams_are_joinable: input.teams_are_joinable,
-            personal_keys_are_allowed: input.personal_keys_are_allowed,
-            team_admins_make_service_keys: input.team_admins_make_service_keys,
-            max_key_lifetime: match same(input.max_key_lifetime) {
-                Change::Keep => Change::Keep,
-                Change::Clear => Change::Clear,
-                Change::Set(Duration(text)) => Change::Set(text),
-            },
             end_user_is_required: input.end_user_is_required,
             user_budgets_hold_in_teams: input.user_budgets_hold_in_teams,
             budgets: change(input.budgets, entries),
+            chosen_secrets_are_allowed: input.chosen_secrets_are_allowed,
+            key_bounds: input.api_key_bounds.unwrap_or_default().into(),
+            api_key_budgets: budgets(input.api_key_defaults),
             team_budgets: budgets(input.team_defaults),
             user_budgets: budgets(input.user_defaults),
             end_user_budgets: budgets(input.end_user_defaults),

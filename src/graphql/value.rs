@@ -116,6 +116,8 @@ pub enum ScopeKind {
     UserDefault,
     /// What end users start with, and what holds for those that nobody made.
     EndUserDefault,
+    /// What new keys of people and teams start with; nothing counts here.
+    ApiKeyDefault,
 }
 
 /// Who says that an e-mail address is a user's.
@@ -231,7 +233,7 @@ pub struct ModelAccessInput {
     /// Names of models, where `*` stands for any text; with `LIST` alone, at most 500.
     #[graphql(default)]
     pub models: Vec<String>,
-    /// Names of access groups; with `LIST` alone, at most 500.
+    /// Names of access groups, which must exist; with `LIST` alone, at most 500.
     #[graphql(default)]
     pub access_groups: Vec<String>,
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod access_group;
+mod access_group_lists;
 mod api_key;
 mod api_key_rights;
 mod architecture;
@@ -19,10 +20,12 @@ mod crash;
 mod credential;
 mod credential_use;
 mod deadline;
+mod decision;
 mod doctor;
 mod end_user;
 mod harness;
 mod http;
+mod key_bounds;
 mod llm_model;
 mod llm_model_own;
 mod locks;

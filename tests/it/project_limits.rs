@@ -22,6 +22,10 @@ async fn a_project_stays_within_its_team_and_its_keys_within_it() {
         let root = app.admin();
         let limits = json!({ "maxSpend": "10", "period": "1mo", "requestsPerMinute": 10,
             "tokensPerMinute": 100, "maxParallelRequests": 2 });
+        for name in ["g", "h"] {
+            let group = json!({ "name": name });
+            done(&root, "accessGroupCreate", group, "accessGroup { id }").await;
+        }
         let models = json!({ "mode": "LIST", "models": ["gpt-*", "o3"], "accessGroups": ["g"] });
         let wide = json!({ "budgets": [{ "create": limits }], "modelAccess": models });
         let mut team = wide.clone();

@@ -7,8 +7,9 @@ use crate::harness::on_each_database;
 use crate::harness::world::World;
 use crate::steps::{assert_no_orphans, change, done, read, rows};
 
-const ALL: &str = "settings { teamsAreJoinable personalKeysAreAllowed teamAdminsMakeServiceKeys
-    maxKeyLifetime teamDefaults { budgets { budget { maxSpend } } } version }";
+const ALL: &str = "settings { teamsAreJoinable chosenSecretsAreAllowed
+    apiKeyBounds { teamAdmin { kinds maxLifetime maxSpend modelAccess { mode } } }
+    teamDefaults { budgets { budget { maxSpend } } } version }";
 
 /// D27: new things start with what the settings say, unless their creator says otherwise.
 #[tokio::test]
@@ -18,8 +19,10 @@ async fn new_things_start_with_what_the_settings_say() {
         let root = world.person("platform_admin");
         let first = read(root, &format!("{{ {ALL} }}")).await;
         let expected = json!({
-            "teamsAreJoinable": false, "personalKeysAreAllowed": true,
-            "teamAdminsMakeServiceKeys": true, "maxKeyLifetime": null,
+            "teamsAreJoinable": false, "chosenSecretsAreAllowed": true,
+            "apiKeyBounds": { "teamAdmin": {
+                "kinds": null, "maxLifetime": null, "maxSpend": null, "modelAccess": null,
+            } },
             "teamDefaults": { "budgets": [] }, "version": 1,
         });
         assert_eq!(first, expected);
@@ -45,6 +48,19 @@ async fn new_things_start_with_what_the_settings_say() {
         let payload = format!("user {{ {shown} }}");
         let made = done(root, "userCreate", json!({ "name": "N" }), &payload).await;
         assert_eq!(made["user"]["budgets"][0]["budget"]["maxSpend"], "8");
+        // Whoever is invited is new too, by whichever door.
+        let (a, a1) = (&world.a, &world.a1);
+        let member = |address: &str| json!([{ "user": { "email": address } }]);
+        let payload = "memberships { user { budgets { budget { maxSpend } } } }";
+        let mut invited = Vec::new();
+        let input = json!({ "teamId": a1, "members": member("one@example.com") });
+        invited.push(done(root, "teamMemberAdd", input, payload).await);
+        let input = json!({ "organizationId": a, "members": member("two@example.com") });
+        invited.push(done(root, "organizationMemberAdd", input, payload).await);
+        for payload in invited {
+            let user = &payload["memberships"][0]["user"];
+            assert_eq!(user["budgets"], json!([{ "budget": { "maxSpend": "8" } }]));
+        }
         let input = json!({ "externalId": "u" });
         let made = done(root, "endUserCreate", input, &format!("endUser {{ {shown} }}")).await;
         assert_eq!(made["endUser"]["budgets"][0]["budget"]["maxSpend"], "9");
@@ -63,40 +79,6 @@ async fn new_things_start_with_what_the_settings_say() {
                 .await
                 .refused("FORBIDDEN", "-");
         }
-    })
-    .await;
-}
-
-/// D19: the settings say which keys people make, and how long those live.
-#[tokio::test]
-async fn the_settings_bound_the_keys_that_people_make() {
-    on_each_database(async |app| {
-        let world = World::new(app).await;
-        let root = world.person("platform_admin");
-        let input = json!({
-            "personalKeysAreAllowed": false, "teamAdminsMakeServiceKeys": false,
-            "maxKeyLifetime": "P30D",
-        });
-        done(root, "settingsUpdate", input, ALL).await;
-        let payload = "apiKey { expiresAt }";
-        let (chief, own) = (world.person("team_admin"), world.person("organization_admin"));
-        let service = json!({ "kind": "SERVICE", "teamId": world.a1 });
-        let personal = change(chief, "apiKeyCreate", json!({}), payload).await;
-        personal.refused("LIMIT_EXCEEDED", "input.teamId");
-        let refused = change(chief, "apiKeyCreate", service.clone(), payload).await;
-        refused.refused("LIMIT_EXCEEDED", "input.kind");
-        done(own, "apiKeyCreate", service.clone(), payload).await;
-        let mut longer = json!({ "teamId": world.a1, "expiresIn": "P31D" });
-        let refused = change(chief, "apiKeyCreate", longer.clone(), payload).await;
-        refused.refused("BAD_USER_INPUT", "input.expiresAt");
-        longer["expiresIn"] = Value::Null;
-        let made = done(chief, "apiKeyCreate", longer, payload).await;
-        assert_eq!(made["apiKey"]["expiresAt"], "2026-12-21T12:00:00+00:00");
-        let made = done(root, "apiKeyCreate", json!({}), payload).await;
-        assert_eq!(made["apiKey"]["expiresAt"], Value::Null);
-        let input = json!({ "maxKeyLifetime": "soon" });
-        let answer = change(root, "settingsUpdate", input, ALL).await;
-        answer.refused("BAD_USER_INPUT", "input.maxKeyLifetime");
     })
     .await;
 }
@@ -179,6 +161,41 @@ async fn new_members_start_with_the_teams_defaults() {
         assert_eq!(text(&found, "/teamMemberships/nodes/0/budgets/0/budget/maxSpend"), "4");
         done(&admin, "teamDelete", json!({ "ids": [world.a1] }), "deletedIds").await;
         assert_eq!(rows(app, "budgets").await, 0);
+        assert_no_orphans(app).await;
+    })
+    .await;
+}
+
+/// AC-6, AC-7, E-18: the budgets of the platform, and what holds for every call, are settings. The
+/// budgets of the platform are above everything and compared with nothing.
+#[tokio::test]
+async fn the_platform_has_budgets_and_says_what_holds_for_every_call() {
+    on_each_database(async |app| {
+        let root = app.admin();
+        let shown = "settings { endUserIsRequired userBudgetsHoldInTeams
+            budgets { scopeKind scopeId budget { maxSpend } } }";
+        let first = read(&root, &format!("{{ {shown} }}")).await;
+        let expected = json!({
+            "endUserIsRequired": false, "userBudgetsHoldInTeams": true, "budgets": [],
+        });
+        assert_eq!(first, expected);
+        let team = json!({ "name": "T", "budgets": [{ "create": { "maxSpend": "9" } }] });
+        done(&root, "teamCreate", team, "team { id }").await;
+        let input = json!({
+            "endUserIsRequired": true, "userBudgetsHoldInTeams": false,
+            "budgets": [{ "create": { "maxSpend": "5", "period": "1mo" } }],
+        });
+        let after = done(&root, "settingsUpdate", input, shown).await["settings"].clone();
+        let budget = json!({
+            "scopeKind": "PLATFORM", "scopeId": "platform", "budget": { "maxSpend": "5" },
+        });
+        let expected = json!({
+            "endUserIsRequired": true, "userBudgetsHoldInTeams": false, "budgets": [budget],
+        });
+        assert_eq!(after, expected);
+        assert_eq!(read(&root, &format!("{{ {shown} }}")).await, expected);
+        let after = done(&root, "settingsUpdate", json!({ "budgets": null }), shown).await;
+        assert_eq!(after["settings"]["budgets"], json!([]));
         assert_no_orphans(app).await;
     })
     .await;

@@ -23,6 +23,8 @@ const EVERYTHING: &str = "id externalId name organization { id } metadata tags
 async fn a_team_has_what_its_creator_gave_it() {
     on_each_database(async |app| {
         let world = World::new(app).await;
+        let group = json!({ "name": "beta" });
+        done(&app.admin(), "accessGroupCreate", group, "accessGroup { id }").await;
         let input = json!({
             "name": "Vision", "externalId": "vision-1", "organizationId": world.a,
             "metadata": { "cost centre": 7 }, "tags": ["gpu", "eu"],

@@ -137,7 +137,7 @@ pub async fn chains(db: &impl ConnectionTrait, scopes: &[Scope]) -> Result<HashM
     let chain = |scope: &Scope| {
         Some(match scope.kind {
             ScopeKind::Organization => {
-                let organization = Some(organizations.get(&Id::from_uuid(scope.id))?.clone());
+                let organization = Some(organizations.get(&Id::from_uuid(scope.id)).cloned()?);
                 Chain { organization, ..Chain::default() }
             }
             ScopeKind::Team => {
@@ -152,7 +152,7 @@ pub async fn chains(db: &impl ConnectionTrait, scopes: &[Scope]) -> Result<HashM
                 Chain { membership: Some(Arc::clone(member)), ..in_team(member.team_id) }
             }
             ScopeKind::User => {
-                let user = Some(users.get(&Id::from_uuid(scope.id))?.clone());
+                let user = Some(users.get(&Id::from_uuid(scope.id)).cloned()?);
                 Chain { user, ..Chain::default() }
             }
             ScopeKind::ApiKey => {
@@ -174,7 +174,8 @@ pub async fn chains(db: &impl ConnectionTrait, scopes: &[Scope]) -> Result<HashM
             | ScopeKind::TeamMemberDefault
             | ScopeKind::TeamDefault
             | ScopeKind::UserDefault
-            | ScopeKind::EndUserDefault => return None,
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => return None,
         })
     };
     Ok(scopes.iter().filter_map(|scope| Some((*scope, chain(scope)?))).collect())

@@ -3,18 +3,17 @@
 use chrono::{DateTime, Utc};
 use entity::api_key;
 use entity::id::{ProjectId, UserId};
-use entity::role::ApiKeyKind;
+use entity::role::{ApiKeyKind, ScopeKind};
 use entity::value::ModelAccess;
 use serde_json::Value;
 
-use super::{
-    WithSecret, check_own_key, check_pots, check_routes, limited_by, not_of_team, secret_row,
-};
+use super::own::{check_own_key, check_pots, limited_by};
+use super::{WithSecret, bounds, check_routes, not_of_team, secret_row};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
-use crate::domain::scope::Place;
+use crate::domain::scope::{Place, Scope};
 use crate::domain::{budget, limit, membership, model_alias, period, project, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -48,8 +47,8 @@ pub struct Create {
     pub expires_at: Option<DateTime<Utc>>,
     /// After how long it expires.
     pub expires_in: Option<String>,
-    /// Its budgets.
-    pub budgets: Vec<budget::Entry>,
+    /// Its budgets; none for what new keys start with.
+    pub budgets: Option<Vec<budget::Entry>>,
     /// A secret that a platform admin chose.
     pub secret: Option<String>,
 }
@@ -81,19 +80,29 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         authorize_at(tx, Permission::AdminKeyCreate, Placement::platform())?;
     }
     let settings = settings::current(tx).await?;
-    settings::check_key(tx, &settings, &input)?;
+    if input.secret.is_some() && !settings.chosen_secrets_are_allowed {
+        return Err(Error::limit("input.secret", "the settings allow random secrets only"));
+    }
+    let above = match &team {
+        Some(team) => Placement::team(team.organization_id, team.id),
+        None => Placement::platform(),
+    };
+    let bound = bounds::of(tx, settings, &above.owned_by(owner));
+    if let Some(bound) = &bound {
+        bounds::check_kind(bound, input.kind, team.is_some())?;
+    }
     let mut faults = Faults::default();
     let now = tx.now();
-    let expires_at = expiry(&mut faults, now, &input);
-    let expires_at = settings::bound_expiry(tx, &settings, &mut faults, expires_at);
-    let access = input.model_access.unwrap_or_default();
+    let mut expires_at = expiry(&mut faults, now, &input);
     if let Some(external_id) = &input.external_id {
         faults.external_id("input.externalId", external_id);
     }
     if let Some(name) = &input.name {
         faults.name("input.name", name);
     }
-    faults.model_access("input.modelAccess", &access);
+    if let Some(access) = &input.model_access {
+        faults.model_access("input.modelAccess", access);
+    }
     model_alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.words("input.tags", &input.tags);
     if let Some(routes) = &input.allowed_routes {
@@ -101,21 +110,15 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     }
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
-    let secret = match &input.secret {
-        None => Some(Secret::generate(input.kind)),
-        Some(text) => Secret::chosen(text),
-    };
-    if secret.is_none() {
-        faults.add(
-            "input.secret",
-            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
-        );
-    }
+    let secret = secret(&mut faults, input.kind, input.secret.as_deref());
     faults.finish()?;
-    budget::check_entries(&input.budgets, "input")?;
+    if let Some(bound) = &bound {
+        expires_at = bounds::end(tx, bound, expires_at)?;
+    }
+    budget::check_entries(input.budgets.as_deref().unwrap_or_default(), "input")?;
     let secret = secret.ok_or_else(|| Error::internal("a fault was not reported"))?;
 
-    let row = api_key::Model {
+    let mut row = api_key::Model {
         id: tx.id(),
         kind: input.kind,
         user_id: owner,
@@ -124,7 +127,7 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         search_text: search_text(&[input.name.as_deref(), input.external_id.as_deref()]),
         external_id: input.external_id,
         name: input.name,
-        model_access: access,
+        model_access: ModelAccess::default(),
         allowed_routes: input.allowed_routes.map(distinct),
         tags: distinct(input.tags),
         metadata,
@@ -142,14 +145,18 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         (Some(team), Some(user)) => membership::of_user_in_team(tx, team.id, user).await?,
         _ => None,
     };
+    let place = Place::api_key(&row, team.as_ref(), member.as_ref());
+    row.model_access = match &bound {
+        Some(bound) => bounds::models(tx, bound, &place, input.model_access).await?,
+        None => input.model_access.unwrap_or_default(),
+    };
     check_own_key(tx, &row).await?;
     if limited_by(tx, &row).await?.is_some() {
-        check_pots(tx, &input.budgets).await?;
+        check_pots(tx, input.budgets.as_deref().unwrap_or_default()).await?;
     }
     if team.is_some() && owner.is_some() && member.is_none() {
         return Err(Error::input("input.userId", "this user is not a member of the team"));
     }
-    let place = Place::api_key(&row, team.as_ref(), member.as_ref());
     tx.insert(&row).await?;
     tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);
@@ -158,8 +165,20 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         let owner = model_alias::Owner::api_key(&row, place.organization);
         model_alias::set(tx, owner, alias, target).await?;
     }
-    if !input.budgets.is_empty() {
-        budget::assign(tx, &place, input.budgets, "input").await?;
+    let entries = match (input.budgets, row.kind) {
+        (Some(entries), _) => entries,
+        (None, ApiKeyKind::User | ApiKeyKind::Service) => {
+            let most = bound.as_ref().and_then(|bound| bounds::most(tx, bound));
+            let scope = Scope::platform_default(ScopeKind::ApiKeyDefault);
+            budget::fitting_defaults(tx, scope, &place.ancestors, most.as_ref()).await?
+        }
+        (None, ApiKeyKind::Gateway | ApiKeyKind::Admin) => Vec::new(),
+    };
+    if !entries.is_empty() {
+        budget::assign(tx, &place, entries, "input").await?;
+    }
+    if let Some(bound) = &bound {
+        bounds::complete(tx, bound, &place).await?;
     }
     limit::check_above(tx, &place, &row.model_access, "input").await?;
     Ok(WithSecret { api_key: row, secret })
@@ -246,6 +265,21 @@ async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
     let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
     let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
     Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+/// The secret that a platform admin chose, else a random one.
+fn secret(faults: &mut Faults, kind: ApiKeyKind, chosen: Option<&str>) -> Option<Secret> {
+    let secret = match chosen {
+        None => Some(Secret::generate(kind)),
+        Some(text) => Secret::chosen(text),
+    };
+    if secret.is_none() {
+        faults.add(
+            "input.secret",
+            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
+        );
+    }
+    secret
 }
 
 fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {

@@ -6,7 +6,7 @@ use entity::{api_key, api_key_secret};
 use sea_orm::sea_query::IntoCondition;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{WithSecret, check_own_key, check_pots_of, organization_of};
+use super::{WithSecret, bounds, check_own_key, check_pots_of, organization_of};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Authorized;
 use crate::db::Tx;
@@ -32,14 +32,15 @@ pub(super) fn secret_row(tx: &Tx, key: &api_key::Model, secret: &Secret) -> api_
 ///
 /// # Errors
 /// Faults in the input; [`Error::Conflict`] for an expired key and a stale version;
-/// [`Error::LimitExceeded`] when the caller's own key is more limited than this one, whose secret
-/// it would hold.
+/// [`Error::LimitExceeded`] when the caller's own key is more limited than this one, or the settings
+/// allow the caller less, who would hold its secret.
 pub async fn rotate(
     tx: &mut Tx,
     key: Authorized<api_key::Model>,
     grace: Option<String>,
     expected_version: Option<i32>,
 ) -> Result<WithSecret> {
+    bounds::check_taken_over(tx, &key).await?;
     let before = key.into_inner();
     field::expect_version(expected_version, before.version)?;
     if tx.actor().key_id() == Some(before.id) && tx.actor().secret_ends_at().is_some() {

@@ -180,6 +180,44 @@ pub async fn defaults(tx: &Tx, scope: Scope) -> Result<Vec<Entry>> {
     Ok(held.into_iter().map(|held| Entry::Default(Box::new(held.budget))).collect())
 }
 
+/// The same for a scope with others above it: a default that is more than those allow, or more than a
+/// budget that bounds the new thing, is lowered to that.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn fitting_defaults(
+    tx: &Tx,
+    scope: Scope,
+    ancestors: &[Scope],
+    bound: Option<&budget::Model>,
+) -> Result<Vec<Entry>> {
+    let above = limit::held_by(tx, ancestors).await?;
+    let held = limit::held_by(tx, &[scope]).await?;
+    let fit = |held: Held| {
+        let mut lowered = held.budget.clone();
+        for parent in above.iter().map(|held| &held.budget).chain(bound) {
+            limit::clamp(&mut lowered, parent);
+        }
+        if lowered == held.budget {
+            Entry::Default(Box::new(held.budget))
+        } else {
+            Entry::Create(Limits::from(&lowered))
+        }
+    };
+    Ok(held.into_iter().map(fit).collect())
+}
+
+/// Gives a scope one more budget of its own.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn add(tx: &mut Tx, place: &Place, limits: Limits) -> Result<()> {
+    let mut made = Made::default();
+    create_inline(tx, place, limits, &mut made);
+    tx.insert_all(&made.budgets).await?;
+    tx.insert_all(&made.assignments).await
+}
+
 /// Checks the entries of a list of budgets as far as that needs no database.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! Rows by themselves: each is what an input could have made of it, by the rules that inputs are
 //! held to. Sizes that a deployment chooses are not looked at, because they may have been others.
 
+use std::fmt::Display;
+
 use entity::id::Id;
 use entity::role::{ApiKeyKind, EmailConfirmation};
 use entity::value::ModelAccess;
@@ -84,14 +86,14 @@ impl<C: ConnectionTrait> Examination<'_, C> {
         Ok(())
     }
 
-    fn check(&mut self, id: impl ToString, check: impl FnOnce(&mut Faults)) {
+    fn check(&mut self, id: impl Display, check: impl FnOnce(&mut Faults)) {
         self.check_as(Kind::FieldInvalid, id, check);
     }
 
     pub(super) fn check_as(
         &mut self,
         kind: Kind,
-        id: impl ToString,
+        id: impl Display,
         check: impl FnOnce(&mut Faults),
     ) {
         let mut faults = Faults::default();
@@ -99,11 +101,22 @@ impl<C: ConnectionTrait> Examination<'_, C> {
         self.found_faults(kind, id, faults);
     }
 
-    fn list(&mut self, id: impl ToString, field: &str, access: &ModelAccess) {
+    fn list(&mut self, id: impl Display + Copy, field: &str, access: &ModelAccess) {
         self.check_as(Kind::ModelAccessInvalid, id, |faults| faults.model_access(field, access));
+        self.groups_exist(id, field, access);
     }
 
-    pub(super) fn searched(&mut self, id: impl ToString, stored: &str, parts: &[Option<&str>]) {
+    fn groups_exist(&mut self, id: impl Display, field: &str, access: &ModelAccess) {
+        let gone = access.access_groups.iter().filter(|name| !self.groups.contains(*name));
+        let gone: Vec<_> = gone.cloned().collect();
+        if !gone.is_empty() {
+            let message =
+                format!("{field} lists access groups that do not exist: {}", gone.join(", "));
+            self.found(Kind::AccessGroupGone, message, vec![id.to_string()]);
+        }
+    }
+
+    pub(super) fn searched(&mut self, id: impl Display, stored: &str, parts: &[Option<&str>]) {
         if stored != search_text(parts) {
             let message = "searches look at another name or external id than the row has";
             self.found(Kind::SearchTextStale, message, vec![id.to_string()]);
@@ -320,7 +333,16 @@ impl<C: ConnectionTrait> Examination<'_, C> {
             *self.summary.rows.entry("settings".to_owned()).or_default() += 1;
             let name: String = row.try_get("", "name")?;
             match setting::Model::from_query_result(&row, "") {
-                Ok(row) => self.check(&name, |faults| settings::check_stored(faults, &row)),
+                Ok(row) => {
+                    let mut faults = Faults::default();
+                    let settings = settings::check_stored(&mut faults, row);
+                    self.found_faults(Kind::FieldInvalid, &name, faults);
+                    let mut bounds = settings.map(|settings| settings.key_bounds);
+                    let bounds = bounds.iter_mut().flat_map(|bounds| bounds.each_mut());
+                    for access in bounds.filter_map(|bound| bound.model_access.as_ref()) {
+                        self.groups_exist(&name, "apiKeyBounds.modelAccess", access);
+                    }
+                }
                 Err(error) => {
                     let message = format!("a row of settings cannot be read: {error}");
                     self.found(Kind::RowUnreadable, message, vec![name]);

@@ -200,7 +200,8 @@ fn table_of(kind: ScopeKind) -> Option<&'static str> {
         ScopeKind::Platform
         | ScopeKind::TeamDefault
         | ScopeKind::UserDefault
-        | ScopeKind::EndUserDefault => None,
+        | ScopeKind::EndUserDefault
+        | ScopeKind::ApiKeyDefault => None,
     }
 }
 

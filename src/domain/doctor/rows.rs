@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
+use entity::access_group;
 use entity::id::Id;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, Iterable,
@@ -101,4 +102,11 @@ pub(super) async fn readable_by_id<E: EntityTrait, C: ConnectionTrait>(
         found.extend(readable::<E, C>(db, column.is_in(chunk.iter().copied())).await?);
     }
     Ok(found)
+}
+
+/// The names of the access groups.
+#[expect(clippy::disallowed_methods, reason = "the examination looks at everything")]
+pub(super) async fn group_names<C: ConnectionTrait>(db: &C) -> Result<BTreeSet<String>> {
+    let select = access_group::Entity::find().select_only().column(access_group::Column::Name);
+    Ok(select.into_tuple::<String>().all(db).await?.into_iter().collect())
 }

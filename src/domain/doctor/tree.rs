@@ -127,7 +127,8 @@ impl Tree {
             ScopeKind::Platform
             | ScopeKind::TeamDefault
             | ScopeKind::UserDefault
-            | ScopeKind::EndUserDefault => Some(Place::platform_default(scope.kind)),
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => Some(Place::platform_default(scope.kind)),
         }
     }
 
@@ -147,7 +148,8 @@ impl Tree {
             | ScopeKind::TeamMemberDefault
             | ScopeKind::TeamDefault
             | ScopeKind::UserDefault
-            | ScopeKind::EndUserDefault => None,
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => None,
         }
     }
 }

@@ -72,9 +72,8 @@ pub(crate) async fn places(tx: &Tx, scopes: &[Scope]) -> Result<BTreeMap<Scope, 
             ScopeKind::Platform
             | ScopeKind::TeamDefault
             | ScopeKind::UserDefault
-            | ScopeKind::EndUserDefault => {
-                found.push(Place::platform_default(kind));
-            }
+            | ScopeKind::EndUserDefault
+            | ScopeKind::ApiKeyDefault => found.push(Place::platform_default(kind)),
             ScopeKind::ApiKey => found.extend(keys(tx, ids).await?),
         }
     }

@@ -48,13 +48,9 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.finish()?;
     let settings = settings::current(tx).await?;
-    let budgets = match input.budgets {
-        Some(entries) => {
-            budget::check_entries(&entries, "input")?;
-            entries
-        }
-        None => budget::defaults(tx, Scope::platform_default(ScopeKind::TeamDefault)).await?,
-    };
+    if let Some(entries) = &input.budgets {
+        budget::check_entries(entries, "input")?;
+    }
     let mut row = team::Model {
         id: tx.id(),
         organization_id: organization,
@@ -88,10 +84,17 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     }
     // Users, the creator among them, are locked before any budget.
     let users = membership::find_users(tx, organization, &members, "input.members").await?;
+    let place = Place::team(&row);
+    let budgets = match input.budgets {
+        Some(entries) => entries,
+        None => {
+            let scope = Scope::platform_default(ScopeKind::TeamDefault);
+            budget::fitting_defaults(tx, scope, &place.ancestors, None).await?
+        }
+    };
     if proof.roles().contains(&Role::SelfServe) && !is_admin(proof.roles()) {
         check_creator(tx, &row.model_access, &budgets).await?;
     }
-    let place = Place::team(&row);
     if !budgets.is_empty() {
         budget::assign(tx, &place, budgets, "input").await?;
     }

@@ -1,7 +1,7 @@
 //! Finding users by reference, and inviting addresses that nobody has yet.
 
 use entity::id::{OrganizationId, UserId};
-use entity::role::{EmailConfirmation, PlatformRole};
+use entity::role::{EmailConfirmation, PlatformRole, ScopeKind};
 use entity::user;
 use entity::value::ModelAccess;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType};
@@ -13,7 +13,8 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::Resource;
 use crate::db::Tx;
 use crate::domain::field::Faults;
-use crate::domain::visible_ids;
+use crate::domain::scope::{Place, Scope};
+use crate::domain::{budget, visible_ids};
 use crate::error::{Error, Result};
 
 /// Finds the users of references; addresses that nobody is known to have become pending users,
@@ -98,6 +99,7 @@ pub(crate) async fn find_or_invite(
         });
     }
     let (stored, new) = invite(tx, &invited, organization).await?;
+    give_defaults(tx, &new, field).await?;
     for user in users.iter_mut().filter(|user| invited.iter().any(|new| new.id == user.id)) {
         let found = stored.iter().find(|stored| stored.email_key == user.email_key);
         *user = found.cloned().ok_or_else(|| Error::conflict("a user has gone; try again"))?;
@@ -129,6 +131,31 @@ async fn invite(
         tx.record(Event::made(AuditAction::UserCreated, Subject::user(user), user));
     }
     Ok((stored, new))
+}
+
+/// Gives new users the budgets that new users start with (REFERENCE M-ADD-7).
+async fn give_defaults(tx: &mut Tx, new: &[user::Model], field: &str) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let defaults = budget::defaults(tx, Scope::platform_default(ScopeKind::UserDefault)).await?;
+    if defaults.is_empty() {
+        return Ok(());
+    }
+    if new.len() * defaults.len() > budget::BUDGETS_PER_CALL {
+        let message = format!(
+            "new users start with {} budget(s) each, and one call gives at most {}: add fewer",
+            defaults.len(),
+            budget::BUDGETS_PER_CALL
+        );
+        return Err(Error::input(field, message));
+    }
+    let wanted = |user: &user::Model| budget::Wanted {
+        place: Place::user(user),
+        entries: defaults.clone(),
+        field: field.to_owned(),
+    };
+    budget::assign_all(tx, new.iter().map(wanted).collect()).await
 }
 
 /// Whether a user is known by an address, given in lower case, to everybody or within an

@@ -9,7 +9,7 @@ use crate::domain::access_group as domain;
 use crate::graphql::access::requires;
 use crate::graphql::context::mutate;
 use crate::graphql::error::ApiResult;
-use crate::graphql::value::same;
+use crate::graphql::value::{Cascade, same};
 
 /// A new access group.
 #[derive(Clone, Debug, InputObject)]
@@ -45,6 +45,11 @@ pub struct AccessGroupUpdateInput {
 pub struct AccessGroupDeleteInput {
     /// The groups, by id or external id; 1 to 100. All are deleted, or none.
     ids: Vec<ID>,
+    /// What happens to lists of models that have the names of the groups, and to the bounds of the
+    /// settings: by default the deletion is refused; with `CLAMP` the names are taken off, and a list
+    /// that is left empty allows nothing.
+    #[graphql(default)]
+    cascade: Cascade,
     /// The version that you saw, when you delete one group.
     expected_version: Option<i32>,
 }
@@ -126,7 +131,8 @@ impl AccessGroupMutation {
         .await
     }
 
-    /// Deletes access groups: all, or none. Lists that use their names allow nothing by them then.
+    /// Deletes access groups: all, or none; `CONFLICT` with the `ids` of what lists them, unless
+    /// `cascade` takes their names off.
     #[graphql(directive = requires::apply(Permission::AccessGroupDelete))]
     async fn access_group_delete(
         &self,
@@ -136,7 +142,8 @@ impl AccessGroupMutation {
         let references: Vec<_> = input.ids.iter().map(|id| Reference::parse(id)).collect();
         mutate(ctx, (references, input), |tx, (references, input)| {
             Box::pin(async move {
-                let ids = domain::delete(tx, &references, input.expected_version).await?;
+                let cascade = input.cascade.into();
+                let ids = domain::delete(tx, &references, cascade, input.expected_version).await?;
                 let deleted_ids = ids.iter().map(|id| ID(id.to_string())).collect();
                 Ok(AccessGroupDeletePayload { deleted_ids })
             })

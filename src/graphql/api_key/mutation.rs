@@ -15,7 +15,8 @@ use crate::graphql::model_alias::{ModelAliasInput, pairs};
 use crate::graphql::scalar::{Duration, Instant};
 use crate::graphql::value::{ApiKeyKind, ModelAccessInput, change, same};
 
-/// A new key. If the key that you use is limited, the new one must have limits within those.
+/// A new key. If the key that you use is limited, the new one must have limits within those. What the
+/// settings allow at most, by your role, is what you leave out.
 #[derive(Clone, Debug, InputObject)]
 pub struct ApiKeyCreateInput {
     /// Who the key stands for; a person by default. `SERVICE` needs a team; `GATEWAY` and `ADMIN`
@@ -46,19 +47,21 @@ pub struct ApiKeyCreateInput {
     tags: Vec<String>,
     /// Free data, a JSON object; empty by default.
     metadata: Option<Value>,
-    /// The instant from which the key is refused; never by default.
+    /// The instant from which the key is refused; by default never, or as late as the settings allow
+    /// you.
     expires_at: Option<Instant>,
     /// The time after which the key is refused; instead of `expiresAt`.
     expires_in: Option<Duration>,
-    /// Budgets of the key, at most 20.
-    #[graphql(default)]
-    budgets: Vec<ScopeBudgetInput>,
+    /// Budgets of the key, at most 20; what the settings say for new keys by default. Whatever the
+    /// settings demand of your keys and no budget here sets is added.
+    budgets: Option<Vec<ScopeBudgetInput>>,
     /// A secret of your own: `sk-` and letters, digits, `-` and `_`, 32 to 200 in all. For platform
-    /// admins; a random one by default.
+    /// admins, unless the settings refuse it; a random one by default.
     secret: Option<String>,
 }
 
-/// A change of a key. What is left out stays; null clears. Owners may only narrow their keys.
+/// A change of a key. What is left out stays; null clears. Owners may only narrow their keys; others
+/// widen them to what the settings allow at most.
 #[derive(Clone, Debug, InputObject)]
 pub struct ApiKeyUpdateInput {
     /// The key, by id or external id.
@@ -78,7 +81,8 @@ pub struct ApiKeyUpdateInput {
     tags: MaybeUndefined<Vec<String>>,
     /// Keys to merge into the metadata: a key with null is deleted. Null clears all.
     metadata: MaybeUndefined<Value>,
-    /// The instant from which the key is refused; null for never.
+    /// The instant from which the key is refused; null for never, or for as late as the settings
+    /// allow you.
     expires_at: MaybeUndefined<Instant>,
     /// The budgets that the key is to have, all of them; null for none.
     budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
@@ -207,7 +211,7 @@ impl ApiKeyMutation {
             metadata: input.metadata,
             expires_at: input.expires_at.map(Into::into),
             expires_in: input.expires_in.map(|duration| duration.0),
-            budgets: entries(input.budgets),
+            budgets: input.budgets.map(entries),
             secret: input.secret,
         };
         mutate(ctx, input, |tx, input| {

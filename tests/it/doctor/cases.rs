@@ -2,11 +2,12 @@
 
 use tollkeep::app::Kind as Breach;
 use tollkeep::app::Kind::{
-    AliasScopeGone, AssignmentScopeGone, BudgetElsewhere, BudgetInvalid, BudgetUnused, CapExceeded,
-    CredentialElsewhere, CredentialEmpty, DestinationRefused, EmailInconsistent, FieldInvalid,
-    GrantStale, KeyOwnerNotMember, KeyProjectElsewhere, KeySecretsWrong, ManagedUserNotMember,
-    ModelAccessInvalid, ModelsExceeded, ProjectOrganizationDiffers, RateExceeded, RowUnreadable,
-    SearchTextStale, WindowInvalid, WindowScopeGone,
+    AccessGroupGone, AliasScopeGone, AssignmentScopeGone, BudgetElsewhere, BudgetInvalid,
+    BudgetUnused, CapExceeded, CredentialElsewhere, CredentialEmpty, DestinationRefused,
+    EmailInconsistent, FieldInvalid, GrantStale, KeyOwnerNotMember, KeyProjectElsewhere,
+    KeySecretsWrong, ManagedUserNotMember, ModelAccessInvalid, ModelsExceeded,
+    ProjectOrganizationDiffers, RateExceeded, RowUnreadable, SearchTextStale, WindowInvalid,
+    WindowScopeGone,
 };
 
 use super::grown::Grown;
@@ -119,8 +120,9 @@ fn fields(cases: &mut Cases<'_>, grown: &Grown) {
     }
     let organization = format!("organization_id = {}", cases.sql(&world.b));
     cases.set("end_users", &grown.end_user, &organization, FieldInvalid);
-    let value =
-        "UPDATE settings SET value = '{\"max_key_lifetime\": \"soon\"}' WHERE name = 'platform'";
+    let value = r#"UPDATE settings SET value = '{"key_bounds": {"user": {"max_lifetime": "soon"}}}' WHERE name = 'platform'"#;
+    cases.add(&[value.to_owned()], &[(FieldInvalid, ids(&["platform"]))]);
+    let value = "UPDATE settings SET value = '{\"version\": \"one\"}' WHERE name = 'platform'";
     cases.add(&[value.to_owned()], &[(FieldInvalid, ids(&["platform"]))]);
     for table in
         ["organizations", "users", "teams", "projects", "api_keys", "credentials", "models"]
@@ -167,6 +169,19 @@ fn fields(cases: &mut Cases<'_>, grown: &Grown) {
         cases.set(table, id, beside, ModelAccessInvalid);
     }
     cases.set("teams", &world.a1, &format!("member_{empty}"), ModelAccessInvalid);
+    let gone =
+        "model_access = '{\"mode\": \"LIST\", \"models\": [], \"access_groups\": [\"slow\"]}'";
+    for (table, id, prefix) in [
+        ("organizations", &world.b, ""),
+        ("users", &users["outsider"], ""),
+        ("teams", &world.a1, "member_"),
+        ("api_keys", &world.keys["outsider"], ""),
+    ] {
+        cases.set(table, id, &format!("{prefix}{gone}"), AccessGroupGone);
+    }
+    let deleted = "DELETE FROM access_groups".to_owned();
+    let models = "DELETE FROM access_group_models".to_owned();
+    cases.add(&[models, deleted], &[(AccessGroupGone, ids(&["platform"]))]);
 }
 
 fn budgets(cases: &mut Cases<'_>, grown: &Grown) {

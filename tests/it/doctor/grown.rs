@@ -156,8 +156,10 @@ impl Grown {
         let input = json!({ "externalId": "customer", "organizationId": world.a });
         made(&admin, "endUserCreate", "endUser", input).await;
         let new_teams = json!({ "budgets": spend("500") });
+        let fast = json!({ "mode": "LIST", "accessGroups": ["fast"] });
+        let bounds = json!({ "teamMember": { "maxLifetime": "P1Y", "modelAccess": fast } });
         let input =
-            json!({ "maxKeyLifetime": "P1Y", "teamDefaults": new_teams, "budgets": spend("9000") });
+            json!({ "apiKeyBounds": bounds, "teamDefaults": new_teams, "budgets": spend("9000") });
         done(&admin, "settingsUpdate", input, "settings { version }").await;
         let credential = credential(&admin, None, "shared").await;
         let team_credential = self::credential(&admin, Some(&a1), "of A1").await;
