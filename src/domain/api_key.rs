@@ -348,7 +348,7 @@ pub(crate) async fn place(tx: &Tx, key: &api_key::Model) -> Result<Place> {
     Ok(Place::api_key(key, team_row.as_ref(), member.as_ref()))
 }
 
-fn check_routes(faults: &mut Faults, routes: &[String]) {
+pub(super) fn check_routes(faults: &mut Faults, routes: &[String]) {
     if routes.is_empty() || routes.len() > ROUTES {
         let message = format!("list 1 to {ROUTES} routes, or leave the list out for all");
         faults.add("input.allowedRoutes", message);

@@ -451,7 +451,7 @@ fn stamp(tx: &Tx, row: &mut budget::Model) {
 
 /// The rules of a budget's limits: nothing negative, soft below hard, a period and a time zone that
 /// exist, at least one limit (REFERENCE T-NEW-23, F4; SECURITY 2, case 28).
-fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
+pub(super) fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
     check_amounts(faults, field, limits);
     if !limits.are_some() {
         faults.add(field, "a budget needs at least one limit");

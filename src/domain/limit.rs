@@ -149,7 +149,7 @@ pub(crate) async fn held_by_for_change(tx: &Tx, scopes: &[Scope]) -> Result<Vec<
 }
 
 /// The assignments of budgets to scopes.
-fn on(scopes: &[Scope]) -> Condition {
+pub(super) fn on(scopes: &[Scope]) -> Condition {
     by_kind(scopes).into_iter().fold(Condition::any(), |any, (kind, ids)| {
         any.add(
             budget_assignment::Column::ScopeKind

@@ -99,6 +99,25 @@ fn parse(row: setting::Model) -> Result<PlatformSettings> {
     serde_json::from_value(row.value).map_err(Error::internal)
 }
 
+/// Checks a row of settings that is stored, if it is the platform's, and returns them.
+pub(super) fn check_stored(faults: &mut Faults, row: setting::Model) -> Option<PlatformSettings> {
+    if row.name != NAME {
+        return None;
+    }
+    match serde_json::from_value::<PlatformSettings>(row.value) {
+        Ok(mut settings) => {
+            for (bound, role) in settings.key_bounds.each_mut().into_iter().zip(ROLES) {
+                check_bound(faults, &format!("apiKeyBounds.{role}"), bound);
+            }
+            Some(settings)
+        }
+        Err(error) => {
+            faults.add("value", error.to_string());
+            None
+        }
+    }
+}
+
 /// Takes access groups that cease to be off the bounds of keys. The row is locked by the caller.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod credential;
 mod credential_use;
 mod deadline;
 mod decision;
+mod doctor;
 mod end_user;
 mod harness;
 mod http;

@@ -47,7 +47,7 @@ async fn catalogue(connection: &DatabaseConnection) -> Catalogue {
 }
 
 /// The foreign keys of every table: column, target, what happens on deletion.
-async fn foreign_keys(connection: &DatabaseConnection) -> Vec<String> {
+pub(crate) async fn foreign_keys(connection: &DatabaseConnection) -> Vec<String> {
     let backend = connection.get_database_backend();
     let sql = match backend {
         DbBackend::Sqlite => {
