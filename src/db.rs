@@ -21,12 +21,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use migration::{Migrator, MigratorTrait};
+use sea_orm::sea_query::extension::postgres::PgFunc;
+use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef, SimpleExpr};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
     DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions,
     TransactionTrait,
 };
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
@@ -251,6 +254,21 @@ impl Database {
         // The answers are of no use: the process ends.
         let _ = self.reader.clone().close().await;
         let _ = self.writer.clone().close().await;
+    }
+}
+
+/// The condition that a column has one of these ids. PostgreSQL takes them as one value, so that the
+/// text of the statement, and with it its plan, is the same for any number of them.
+pub(crate) fn among(
+    db: &impl ConnectionTrait,
+    column: impl IntoColumnRef,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> SimpleExpr {
+    if db.get_database_backend() == DbBackend::Postgres {
+        let ids: Vec<_> = ids.into_iter().collect();
+        Expr::col(column).eq(PgFunc::any(Expr::val(ids)))
+    } else {
+        Expr::col(column).is_in(ids)
     }
 }
 

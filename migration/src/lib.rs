@@ -26,6 +26,7 @@ mod m20261121_000017_create_access_groups;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
 mod m20261125_000020_find_windows_by_scope;
+mod m20261125_000060_index_external_ids;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000016_create_models::Migration),
             Box::new(m20261121_000017_create_access_groups::Migration),
             Box::new(m20261125_000020_find_windows_by_scope::Migration),
+            Box::new(m20261125_000060_index_external_ids::Migration),
         ]
     }
 }

@@ -12,7 +12,7 @@ pub use doctor::{Breach, Kind, Summary};
 
 /// The longest a statement may run, and whoever reads the report may let it wait: tables may be
 /// large, and no request depends on it.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Opens the database of a configuration for reading alone, and reports every breach of what must
 /// hold in it.

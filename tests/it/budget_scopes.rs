@@ -363,7 +363,7 @@ async fn a_budget_that_its_owner_leaves_is_the_next_ones() {
                     assert_ne!(forked[0]["budget"]["id"], budget);
                 }
                 _ => {
-                    drop(done(&admin, "userDelete", json!({ "ids": [owner] }), "deletedIds").await)
+                    drop(done(&admin, "userDelete", json!({ "ids": [owner] }), "deletedIds").await);
                 }
             }
             assert_no_orphans(app).await;

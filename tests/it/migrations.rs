@@ -116,6 +116,51 @@ async fn the_migrated_catalogue_is_the_entities() {
     }
 }
 
+/// What callers name by an id of their own is found by an index, however many rows there are.
+#[tokio::test]
+async fn external_ids_are_found_by_an_index() {
+    for kind in kinds() {
+        let test = TestDatabase::create(kind).await;
+        let database =
+            Database::open(&test.location(), &DatabaseSettings::default()).await.unwrap();
+        database.migrate().await.unwrap();
+        let connection = connect(&test).await;
+        let tables = catalogue(&connection).await.into_iter();
+        let named: Vec<_> = tables
+            .filter(|(_, columns)| columns.contains_key("external_id"))
+            .map(|(table, _)| (table, "external_id"))
+            .chain([("tags".to_owned(), "name")])
+            .collect();
+        assert!(named.len() > 8, "{named:?}");
+        let explain = match kind {
+            Kind::Sqlite => "EXPLAIN QUERY PLAN",
+            // An empty table is read as a whole unless that is forbidden.
+            Kind::Postgres => "EXPLAIN",
+        };
+        if kind == Kind::Postgres {
+            connection.execute_unprepared("SET enable_seqscan = off").await.unwrap();
+        }
+        for (table, column) in named {
+            let sql = format!("{explain} SELECT * FROM {table} WHERE {column} = 'x'");
+            let statement = Statement::from_string(connection.get_database_backend(), sql);
+            let rows = connection.query_all_raw(statement).await.unwrap();
+            let index = if kind == Kind::Sqlite { 3 } else { 0 };
+            let plan: Vec<_> =
+                rows.iter().map(|row| row.try_get_by_index::<String>(index).unwrap()).collect();
+            let plan = plan.join(" ");
+            let found = format!("({column}=?)");
+            let by_index = match kind {
+                Kind::Sqlite => plan.contains(&found),
+                Kind::Postgres => plan.contains("Index Cond"),
+            };
+            assert!(by_index, "{table} on {kind:?}: {plan}");
+        }
+        connection.close().await.unwrap();
+        database.close().await;
+        test.drop().await;
+    }
+}
+
 /// Two replicas that start at once: one migrates, the other waits and finds nothing to do.
 #[tokio::test]
 async fn two_migrators_do_not_meet() {

@@ -136,6 +136,9 @@ struct Everything {
     keys: BTreeMap<&'static str, (String, Client)>,
 }
 
+/// A mutation that deletes, the mutations that come before it, its input, and the keys that it stops.
+type Deletion = (&'static str, Vec<(&'static str, Value)>, Value, Vec<&'static str>);
+
 impl Everything {
     #[expect(clippy::too_many_lines, reason = "everything")]
     async fn make(app: &TestApp, number: usize) -> Self {
@@ -295,9 +298,7 @@ impl Everything {
     }
 
     /// Every mutation that deletes: what comes before it, what it takes, and the keys that it stops.
-    fn deletions(
-        &self,
-    ) -> Vec<(&'static str, Vec<(&'static str, Value)>, Value, Vec<&'static str>)> {
+    fn deletions(&self) -> Vec<Deletion> {
         let Self { organization, team, project, member, customer, tag, .. } = self;
         let Self { tier, model, credential, group, .. } = self;
         let ids = |id: &String| json!({ "ids": [id] });

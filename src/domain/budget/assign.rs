@@ -328,13 +328,12 @@ async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
     if held.budget.owner_kind.is_none() {
         return Ok(());
     }
-    match next_users(tx, [held.budget.id].into_iter()).await?.remove(&held.budget.id) {
-        Some(next) => hand_over(tx, held, next, place.team).await?,
-        None => {
-            remove(tx, &held.budget).await?;
-            tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
-        }
+    let mut users = next_users(tx, [held.budget.id].into_iter()).await?;
+    if let Some(next) = users.remove(&held.budget.id) {
+        return hand_over(tx, held, next, place.team).await;
     }
+    remove(tx, &held.budget).await?;
+    tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
     Ok(())
 }
 

@@ -61,7 +61,9 @@ impl<C: ConnectionTrait> Examination<'_, C> {
     {
         let mut pages = Pages::<E>::new();
         while let Some(page) = pages.next(self).await? {
-            page.iter().for_each(|row| look(self, row));
+            for row in &page {
+                look(self, row);
+            }
         }
         Ok(())
     }
@@ -79,7 +81,9 @@ impl<C: ConnectionTrait> Examination<'_, C> {
     {
         let mut pages = Pages::<E>::new();
         while let Some(page) = pages.next(self).await? {
-            page.iter().for_each(|row| look(self, row));
+            for row in &page {
+                look(self, row);
+            }
             let lists = page.iter().map(|row| (scope(row), row.model_access()));
             self.models_within(&lists.collect::<Vec<_>>()).await?;
         }
@@ -338,7 +342,8 @@ impl<C: ConnectionTrait> Examination<'_, C> {
                     let settings = settings::check_stored(&mut faults, row);
                     self.found_faults(Kind::FieldInvalid, &name, faults);
                     let mut bounds = settings.map(|settings| settings.key_bounds);
-                    let bounds = bounds.iter_mut().flat_map(|bounds| bounds.each_mut());
+                    let bounds =
+                        bounds.iter_mut().flat_map(entity::key_bounds::KeyBounds::each_mut);
                     for access in bounds.filter_map(|bound| bound.model_access.as_ref()) {
                         self.groups_exist(&name, "apiKeyBounds.modelAccess", access);
                     }

@@ -84,6 +84,7 @@ async fn made(client: &Client, field: &str, noun: &str, input: Value) -> String 
 
 impl Grown {
     /// Makes the world.
+    #[expect(clippy::too_many_lines, reason = "one of everything")]
     pub(super) async fn new(app: &TestApp) -> Self {
         let admin = app.admin();
         let world = World::new(app).await;
