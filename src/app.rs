@@ -1,8 +1,10 @@
 //! The composition root: from a configuration to a server. The only place that knows all parts.
 
+mod examination;
 mod kek;
 mod rotation;
 
+pub use examination::{Breach, Kind, Summary, doctor, examine};
 pub use rotation::{RotationError, rotate};
 
 use std::sync::Arc;
@@ -325,8 +327,8 @@ impl Secrets {
     }
 }
 
-pub(crate) async fn open(config: &Config) -> Result<Database, StartError> {
-    let settings = DatabaseSettings {
+fn database_settings(config: &Config) -> DatabaseSettings {
+    DatabaseSettings {
         max_connections: config.database.max_connections,
         check_connections: config.checks.connections,
         connect_timeout: config.database.connect_timeout,
@@ -334,9 +336,12 @@ pub(crate) async fn open(config: &Config) -> Result<Database, StartError> {
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         idle_in_transaction_timeout: config.database.idle_in_transaction_timeout,
-    };
+    }
+}
+
+pub(crate) async fn open(config: &Config) -> Result<Database, StartError> {
     let location = location(config);
-    let database = Database::open(&location, &settings).await?;
+    let database = Database::open(&location, &database_settings(config)).await?;
     let embedded = matches!(location, Location::Sqlite(_));
     match database.pending_migrations().await? {
         0 => {}

@@ -63,6 +63,14 @@ enum Command {
     },
     /// Prints the effective configuration, with secrets masked.
     Config,
+    /// Checks what must hold in the data as a whole, and prints what does not. It changes nothing,
+    /// and servers run on meanwhile. The exit code is 0 when all holds, 1 when something does not,
+    /// and 2 when it could not be checked.
+    Doctor {
+        /// Prints each breach as a line of JSON, and a line with the numbers at the end.
+        #[arg(long)]
+        json: bool,
+    },
     /// Looks after the stored secrets of providers.
     Secrets {
         #[command(subcommand)]
@@ -96,6 +104,9 @@ enum Migrate {
     },
 }
 
+/// The exit code of an examination that could not be made: 1 is for what it finds.
+const NOT_EXAMINED: u8 = 2;
+
 type Failure = Box<dyn StdError + Send + Sync>;
 
 /// Runs the command of the process.
@@ -104,6 +115,17 @@ type Failure = Box<dyn StdError + Send + Sync>;
 /// What keeps the command from doing its job.
 pub async fn run() -> Result<ExitCode, Failure> {
     let cli = Cli::parse();
+    let is_doctor = matches!(cli.command, Command::Doctor { .. });
+    match run_command(cli).await {
+        Err(error) if is_doctor => {
+            print_error(error.as_ref());
+            Ok(ExitCode::from(NOT_EXAMINED))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn run_command(cli: Cli) -> Result<ExitCode, Failure> {
     let mut overrides = Overrides {
         config: cli.settings.config,
         data_dir: cli.settings.data_dir,
@@ -129,6 +151,7 @@ pub async fn run() -> Result<ExitCode, Failure> {
             print(&config.masked_toml())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Doctor { json } => doctor(&config, json).await,
         Command::Secrets { command: Secrets::Rotate { batch } } => {
             config.validate_serve()?;
             // A closed pipe is no reason to stop half way.
@@ -308,4 +331,28 @@ async fn status(database: &Database) -> Result<(), OpenError> {
     // A closed pipe is no reason to change the answer.
     let _ = std::io::stdout().write_all(lines.as_bytes());
     if pending == 0 { Ok(()) } else { Err(OpenError::Pending(pending)) }
+}
+
+async fn doctor(config: &Config, json: bool) -> Result<ExitCode, Failure> {
+    let mut written = Ok(());
+    let summary = app::doctor(config, &mut |breach| {
+        let line = if json {
+            serde_json::to_string(&breach).unwrap_or_default()
+        } else {
+            format!("{}: {} [{}]", breach.kind.code(), breach.message, breach.ids.join(", "))
+        };
+        if written.is_ok() {
+            written = print(&format!("{line}\n"));
+        }
+    })
+    .await?;
+    written?;
+    let (rows, breaches) = (summary.total_rows(), summary.total_breaches());
+    let last = if json {
+        serde_json::json!({ "rows": rows, "breaches": breaches }).to_string()
+    } else {
+        format!("{rows} rows examined, {breaches} breaches found")
+    };
+    print(&format!("{last}\n"))?;
+    Ok(if breaches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -25,10 +25,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use migration::{Migrator, MigratorTrait};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sea_query::extension::postgres::PgFunc;
+use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef, SimpleExpr};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbBackend, IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
@@ -121,6 +126,50 @@ impl Database {
             Location::Sqlite(path) => open_sqlite(path, settings).await,
             Location::Postgres(url) => open_postgres(url, settings).await,
         }
+    }
+
+    /// Opens a database that is there for reading alone, beside a process that has the SQLite file.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is not there.
+    pub async fn open_to_read(
+        location: &Location,
+        settings: &DatabaseSettings,
+    ) -> Result<Self, OpenError> {
+        match location {
+            Location::Sqlite(path) => {
+                let reader = connect_sqlite(path, settings, 1, |options| {
+                    options.create_if_missing(false).read_only(true)
+                });
+                let reader = reader.await?;
+                Ok(Self { writer: reader.clone(), reader, _lock: None })
+            }
+            Location::Postgres(url) => {
+                let one = DatabaseSettings { max_connections: 1, ..settings.clone() };
+                open_postgres(url, &one).await
+            }
+        }
+    }
+
+    /// What is in the database at one moment, whatever others write meanwhile; for reading alone.
+    ///
+    /// # Errors
+    /// What the database answers.
+    #[expect(clippy::disallowed_methods, reason = "nothing is written in it")]
+    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction> {
+        let options = match self.backend() {
+            // A transaction of SQLite sees what there was when it first read.
+            DbBackend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
+                ..TransactionOptions::default()
+            },
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+        };
+        Ok(self.reader.begin_with_options(options).await?)
     }
 
     /// Which of the two databases this is.
@@ -222,6 +271,21 @@ impl Database {
     }
 }
 
+/// The condition that a column has one of these ids. PostgreSQL takes them as one value, so that the
+/// text of the statement, and with it its plan, is the same for any number of them.
+pub(crate) fn among(
+    db: &impl ConnectionTrait,
+    column: impl IntoColumnRef,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> SimpleExpr {
+    if db.get_database_backend() == DbBackend::Postgres {
+        let ids: Vec<_> = ids.into_iter().collect();
+        Expr::col(column).eq(PgFunc::any(Expr::val(ids)))
+    } else {
+        Expr::col(column).is_in(ids)
+    }
+}
+
 async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let lock_path = path.with_extension("lock");
     let fault = |source| OpenError::File { path: path.to_owned(), source };
@@ -237,37 +301,54 @@ async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Databas
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
     file.open(path).map_err(fault)?;
-    let connect = |connections: u32, read_only: bool| {
-        let busy = settings.lock_timeout;
-        let path = path.to_owned();
-        let mut options = ConnectOptions::new("sqlite://tollkeep");
-        options
-            .max_connections(connections)
-            .min_connections(1)
-            .acquire_timeout(settings.acquire_timeout.max(Duration::from_secs(2)))
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .sqlx_logging(false)
-            .record_stmt_in_spans(false)
-            .map_sqlx_sqlite_opts(move |options| {
-                options
-                    .filename(&path)
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .foreign_keys(true)
-                    .busy_timeout(busy)
-                    .pragma("query_only", if read_only { "ON" } else { "OFF" })
-                    .pragma("temp_store", "MEMORY")
-                    .statement_cache_capacity(200)
-            });
-        options
+    let served = |query_only: &'static str| {
+        move |options: SqliteConnectOptions| {
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .pragma("query_only", query_only)
+        }
     };
+<<<<<<< HEAD
     let writer = sea_orm::Database::connect(connect(1, false)).await?;
     let reader = sea_orm::Database::connect(connect(settings.max_connections, true)).await?;
     let checks = sea_orm::Database::connect(connect(settings.check_connections, true)).await?;
     Ok(Database { writer, reader, checks, _lock: Some(std::sync::Arc::new(lock)) })
+=======
+    let writer = connect_sqlite(path, settings, 1, served("OFF")).await?;
+    let reader = connect_sqlite(path, settings, settings.max_connections, served("ON")).await?;
+    Ok(Database { writer, reader, _lock: Some(std::sync::Arc::new(lock)) })
+>>>>>>> main
+}
+
+async fn connect_sqlite(
+    path: &Path,
+    settings: &DatabaseSettings,
+    connections: u32,
+    adapt: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
+) -> Result<DatabaseConnection, OpenError> {
+    let busy = settings.lock_timeout;
+    let path = path.to_owned();
+    let mut options = ConnectOptions::new("sqlite://tollkeep");
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(settings.acquire_timeout.max(Duration::from_secs(2)))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            adapt(options)
+                .filename(&path)
+                .foreign_keys(true)
+                .busy_timeout(busy)
+                .pragma("temp_store", "MEMORY")
+                .statement_cache_capacity(200)
+        });
+    Ok(sea_orm::Database::connect(options).await?)
 }
 
 async fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<Database, OpenError> {

@@ -10,6 +10,7 @@ pub mod audit_event;
 pub mod budget;
 pub mod credential;
 pub mod destination;
+pub mod doctor;
 pub mod end_user;
 pub mod field;
 pub mod limit;

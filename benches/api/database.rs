@@ -51,7 +51,8 @@ fn given() -> Option<String> {
     Some(base.to_owned())
 }
 
-fn database_name() -> String {
+/// The name of the database of this run on PostgreSQL.
+pub(crate) fn database_name() -> String {
     format!("tollkeep_bench_{}", std::process::id())
 }
 

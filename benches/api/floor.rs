@@ -63,7 +63,8 @@ impl Floor {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let target = Target { address: line.trim().parse().unwrap(), key: None };
+        let address = line.trim().parse().unwrap();
+        let target = Target { address, key: None, process: child.id() };
         Self { _input: child.stdin.take(), child, target }
     }
 

@@ -8,11 +8,15 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::processor::Spent;
+
 /// Whom to ask, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) key: Option<String>,
+    /// The process that answers.
+    pub(crate) process: u32,
 }
 
 impl Target {
@@ -103,18 +107,25 @@ pub(crate) struct Measured {
     pub(crate) p50: f64,
     /// What 99 of 100 stay below, in milliseconds.
     pub(crate) p99: f64,
+    /// What an answer takes of processors.
+    pub(crate) spent: Spent,
 }
 
 /// Lets every worker work without a pause: a fifth of the time to warm up, then for the time.
-pub(crate) async fn measure<W: AsyncFnMut()>(mut workers: Vec<W>, span: Duration) -> Measured {
+pub(crate) async fn measure<W: AsyncFnMut()>(
+    mut workers: Vec<W>,
+    span: Duration,
+    process: u32,
+) -> Measured {
     for_a_while(&mut workers, span / 5).await;
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), Spent::by(process));
     let mut times = for_a_while(&mut workers, span).await;
     let elapsed = began.elapsed().as_secs_f64();
+    let after = Spent::by(process);
     times.sort();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
     let count = f64::from(u32::try_from(times.len()).unwrap());
-    Measured { rate: count / elapsed, p50: at(50), p99: at(99) }
+    Measured { rate: count / elapsed, p50: at(50), p99: at(99), spent: after.since(before, count) }
 }
 
 async fn for_a_while<W: AsyncFnMut()>(workers: &mut [W], span: Duration) -> Vec<Duration> {

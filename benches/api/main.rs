@@ -6,7 +6,8 @@
 //! database and load share the machine, so that only numbers of one run can be compared.
 //!
 //! `BENCH_SECONDS` is the length of a measurement (3), `BENCH_KEYS` the number of API keys (400000),
-//! `DATABASE_URL` or `TEST_DATABASE_URL` a PostgreSQL server to use in place of a private one;
+//! `BENCH_ONLY` a text that the names of the rows to be measured have, `DATABASE_URL` or
+//! `TEST_DATABASE_URL` a PostgreSQL server to use in place of a private one;
 //! `TOLLKEEP_TEST_DATABASES` (`sqlite` or `postgres`) leaves the other database out.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
@@ -18,33 +19,30 @@ mod load;
 mod plain;
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
+mod processor;
 mod program;
+mod questions;
 mod rows;
 mod table;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tollkeep::db::{Direction, Page, PageRequest, SortField};
 use tollkeep::domain::api_key::Filter;
 
 use database::{Kind, Place};
 use floor::Floor;
 use load::{Connection, Measured, Target};
+use plain::Teams;
 use program::Program;
+use questions::{Body, query};
 use rows::Seed;
 use table::{Row, Table};
 
-/// The dashboard's question, the one of which `tests/it/statements.rs` counts the statements.
-const DASHBOARD: &str = "query($first: Int!) { teams(first: $first) { nodes {
-    id name
-    members(first: 10) { nodes { role user { name email } budgets { spent remaining } } }
-    apiKeys(first: 5) { nodes { name hint } }
-    budgets { spent remaining resetsAt budget { maxSpend period } }
-} } }";
-
-const VIEWER: &str = "{ viewer { kind } }";
+/// The number of models.
+const MODELS: u64 = 5_000;
 
 /// How often the program is started to see how long that takes.
 const STARTS: usize = 10;
@@ -74,10 +72,13 @@ async fn all() {
     let mut bench = Bench {
         span: Duration::from_secs_f64(setting("BENCH_SECONDS", 3.0)),
         keys: setting("BENCH_KEYS", 400_000),
+        only: setting("BENCH_ONLY", String::new()),
         floor: Floor::start(),
         table: Table::default(),
     };
-    bench.starts().await;
+    if bench.only.is_empty() {
+        bench.starts().await;
+    }
     for kind in database::kinds() {
         match Place::make(kind).await {
             Ok(place) => {
@@ -94,17 +95,9 @@ async fn all() {
 struct Bench {
     span: Duration,
     keys: u64,
+    only: String,
     floor: Floor,
     table: Table,
-}
-
-/// What a request of a measurement says: one that is always the same, or the n-th of many.
-type Body<'a> = &'a dyn Fn(u64) -> Value;
-
-/// A query that never changes.
-fn query(query: &str, variables: &Value) -> impl Fn(u64) -> Value + use<> {
-    let body = json!({ "query": query, "variables": variables });
-    move |_| body.clone()
 }
 
 impl Bench {
@@ -136,19 +129,55 @@ impl Bench {
 
         let person = person(&admin).await;
         for clients in CLIENTS {
-            let what = "`viewer`, admin key";
-            self.row(name, what, &admin, clients, &query(VIEWER, &json!({}))).await;
-            let what = "`viewer`, a person's key";
+            let body = questions::viewer();
+            self.row(name, "`viewer`, admin key", &admin, clients, &body).await;
             let target = program.target(Some(&person));
-            self.row(name, what, &target, clients, &query(VIEWER, &json!({}))).await;
+            self.row(name, "`viewer`, a person's key", &target, clients, &body).await;
         }
+        self.models(name, &program, &mut seed).await;
 
         let mut few = Vec::new();
         for teams in [1_000, 10_000] {
             seed.teams(teams).await;
-            let what = format!("dashboard at {} teams", grouped(teams));
-            few = self.dashboard(place, &admin, &what, &few).await;
+            let of = format!("{} teams", grouped(teams));
+            few = self.dashboard(place, &admin, &format!("dashboard at {of}"), &few).await;
+            self.one_team(place, &admin, teams, &of).await;
         }
+        self.keys(name, &admin, &mut seed).await;
+        let of = format!("{} teams, {} keys", grouped(seed.teams), grouped(seed.keys));
+        self.dashboard(place, &admin, &format!("dashboard at {of}"), &few).await;
+
+        for clients in CLIENTS {
+            self.row(name, "`teamCreate`", &admin, clients, &questions::team_create).await;
+            self.row(name, "`apiKeyCreate`", &admin, clients, &questions::api_key_create).await;
+        }
+        let memory = format!("{:.1} MiB", program.resident_mib());
+        self.table.fact(name, "resident memory after all this", &memory);
+        seed.close().await;
+    }
+
+    /// The lists of models, and what is behind one name.
+    async fn models(&mut self, name: &'static str, program: &Program, seed: &mut Seed) {
+        seed.models(MODELS).await;
+        let admin = program.target(Some(program::ADMIN_KEY));
+        let gateway = program.target(Some(&key(&admin, "kind: GATEWAY").await));
+        let of = format!("{} models", grouped(MODELS));
+        for clients in CLIENTS {
+            let what = format!("first 50 of {of}");
+            self.row(name, &what, &admin, clients, &questions::first_models()).await;
+            for (kind, text) in [("1 in 1,000", "amber"), ("none", "no model has this")] {
+                let what = format!("search in {of}, hits: {kind}");
+                self.row(name, &what, &admin, clients, &questions::models_with(text)).await;
+            }
+            let what = format!("one name of {of}");
+            self.row(name, &what, &admin, clients, &questions::models_of_name(MODELS)).await;
+            let what = format!("`modelResolve` of {of}");
+            self.row(name, &what, &gateway, clients, &questions::model_resolve(MODELS)).await;
+        }
+    }
+
+    /// The lists of keys.
+    async fn keys(&mut self, name: &'static str, admin: &Target, seed: &mut Seed) {
         for keys in [100_000.min(self.keys), self.keys] {
             seed.keys(keys).await;
             let of = format!("{} keys", grouped(seed.keys));
@@ -157,10 +186,10 @@ impl Bench {
                 let search = "query($text: String!) {
                     apiKeys(first: 20, filter: { search: $text }) { nodes { id name } } }";
                 let body = query(search, &json!({ "text": text }));
-                self.row(name, &what, &admin, 1, &body).await;
+                self.row(name, &what, admin, 1, &body).await;
             }
             let body = query("{ apiKeys(first: 1) { totalCount } }", &json!({}));
-            self.row(name, &format!("`totalCount` of {of}"), &admin, 1, &body).await;
+            self.row(name, &format!("`totalCount` of {of}"), admin, 1, &body).await;
         }
         let of = format!("{} keys", grouped(seed.keys));
         for (label, field, sort) in
@@ -170,28 +199,18 @@ impl Bench {
                 "query($after: String) {{ apiKeys(first: 20, after: $after, \
                  orderBy: {{ field: {field} }}) {{ nodes {{ id name createdAt }} }} }}"
             );
-            let middle = middle(&seed, sort);
+            let middle = middle(seed, sort);
             for clients in CLIENTS {
                 let what = format!("first page by {label} of {of}");
-                self.row(name, &what, &admin, clients, &query(&page, &json!({}))).await;
+                self.row(name, &what, admin, clients, &query(&page, &json!({}))).await;
             }
             let what = format!("page in the middle by {label} of {of}");
             let body = query(&page, &json!({ "after": middle }));
-            self.row(name, &what, &admin, 1, &body).await;
+            self.row(name, &what, admin, 1, &body).await;
         }
-        let crowded = format!("dashboard at {} teams, {of}", grouped(seed.teams));
-        self.dashboard(place, &admin, &crowded, &few).await;
-
-        for clients in CLIENTS {
-            self.row(name, "`teamCreate`", &admin, clients, &team_create).await;
-            self.row(name, "`apiKeyCreate`", &admin, clients, &api_key_create).await;
-        }
-        let memory = format!("{:.1} MiB", program.resident_mib());
-        self.table.fact(name, "resident memory after all this", &memory);
-        seed.close().await;
     }
 
-    /// The dashboard, against the same tables asked in plain SQL, and against an earlier one.
+    /// The dashboard, against the same rows in plain SQL, and against an earlier one.
     async fn dashboard(
         &mut self,
         place: &Place,
@@ -200,23 +219,51 @@ impl Bench {
         earlier: &[Measured],
     ) -> Vec<Measured> {
         let mut all = Vec::new();
-        let body = query(DASHBOARD, &json!({ "first": 50 }));
         for (index, clients) in CLIENTS.into_iter().enumerate() {
+            let body = questions::dashboard();
             let measured = self.row(place.kind.name(), what, admin, clients, &body).await;
+            let Some(measured) = measured else { continue };
             let mut notes = Vec::new();
             if let Some(earlier) = earlier.get(index) {
                 let growth = measured.p50 / earlier.p50;
                 notes.push(format!("p50 is {growth:.2} × the one before"));
             }
-            if let Some(url) = place.plain_url() {
-                let plain = plain::measure(&url, clients, self.span).await;
-                let share = measured.rate / plain.rate;
-                notes.push(format!("{share:.2} of {:.0}/s in plain SQL", plain.rate));
-            }
+            notes.extend(self.against_plain(place, Teams::First, clients, measured).await);
             self.table.note(&notes.join("; "));
             all.push(measured);
         }
         all
+    }
+
+    /// What the dashboard shows of one team, against the same rows in plain SQL.
+    async fn one_team(&mut self, place: &Place, admin: &Target, teams: u64, of: &str) {
+        for clients in CLIENTS {
+            let what = format!("`team(id)`, one of {of}");
+            let body = questions::team(teams);
+            let measured = self.row(place.kind.name(), &what, admin, clients, &body).await;
+            let Some(measured) = measured else { continue };
+            let plain = self.against_plain(place, Teams::OneOf(teams), clients, measured).await;
+            self.table.note(&plain.unwrap_or_default());
+        }
+    }
+
+    /// What share it is of what plain SQL reaches, where that is measured.
+    async fn against_plain(
+        &self,
+        place: &Place,
+        teams: Teams,
+        clients: usize,
+        measured: Measured,
+    ) -> Option<String> {
+        let url = place.plain_url()?;
+        let plain = plain::measure(&url, teams, clients, self.span).await;
+        let share = measured.rate / plain.rate;
+        let by_processor = plain.spent.total() / measured.spent.total();
+        Some(format!(
+            "{share:.2} of {:.0}/s in plain SQL; {by_processor:.2} by the processor time of {:.2} ms",
+            plain.rate,
+            plain.spent.total()
+        ))
     }
 
     /// Measures the server and the floor with the same requests, and notes both.
@@ -227,7 +274,10 @@ impl Bench {
         target: &Target,
         clients: usize,
         body: Body<'_>,
-    ) -> Measured {
+    ) -> Option<Measured> {
+        if !what.contains(&self.only) {
+            return None;
+        }
         let answer = Connection::open(target).await.ask(&target.request(&body(number()))).await;
         let statements = answer.statements();
         self.floor.answers(&answer.body).await;
@@ -242,7 +292,7 @@ impl Bench {
             floor: floor.rate,
             note: String::new(),
         });
-        measured
+        Some(measured)
     }
 
     async fn load(target: &Target, clients: usize, body: Body<'_>, span: Duration) -> Measured {
@@ -253,7 +303,7 @@ impl Bench {
                 connection.ask(&target.request(&body(number()))).await;
             });
         }
-        load::measure(workers, span).await
+        load::measure(workers, span, target.process).await
     }
 }
 
@@ -263,29 +313,20 @@ fn number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn team_create(number: u64) -> Value {
-    let input = json!({ "name": format!("New {number}"), "externalId": format!("new-{number}") });
-    let query = "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { team { id } } }";
-    json!({ "query": query, "variables": { "input": input } })
-}
-
-fn api_key_create(number: u64) -> Value {
-    let team = rows::team_name(number % 1_000);
-    let input = json!({ "kind": "SERVICE", "teamId": team, "name": format!("new {number}") });
-    let query = "mutation($input: ApiKeyCreateInput!) {
-        apiKeyCreate(input: $input) { secret apiKey { id } } }";
-    json!({ "query": query, "variables": { "input": input } })
-}
-
 /// Makes a user with a key, through the API, and returns the secret.
 async fn person(admin: &Target) -> String {
-    let mut connection = Connection::open(admin).await;
     let mutation = "mutation { userCreate(input: { name: \"Ada\" }) { user { id } } }";
-    let made = connection.ask(&admin.request(&json!({ "query": mutation }))).await.json();
+    let body = json!({ "query": mutation });
+    let made = Connection::open(admin).await.ask(&admin.request(&body)).await.json();
     let id = made["data"]["userCreate"]["user"]["id"].as_str().unwrap().to_owned();
-    let mutation = "mutation($id: ID!) { apiKeyCreate(input: { userId: $id }) { secret } }";
-    let body = json!({ "query": mutation, "variables": { "id": id } });
-    let made = connection.ask(&admin.request(&body)).await.json();
+    key(admin, &format!("userId: \"{id}\"")).await
+}
+
+/// Makes a key, through the API, and returns the secret.
+async fn key(admin: &Target, input: &str) -> String {
+    let mutation = format!("mutation {{ apiKeyCreate(input: {{ {input} }}) {{ secret }} }}");
+    let body = json!({ "query": mutation });
+    let made = Connection::open(admin).await.ask(&admin.request(&body)).await.json();
     made["data"]["apiKeyCreate"]["secret"].as_str().unwrap().to_owned()
 }
 

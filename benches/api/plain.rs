@@ -3,45 +3,67 @@
 
 use std::time::Duration;
 
+use entity::id::Id as _;
 use sea_orm::sqlx::postgres::{PgConnection, PgRow};
 use sea_orm::sqlx::{Connection as _, Row as _, query};
 use uuid::Uuid;
 
 use crate::load::{self, Measured};
+use crate::{number, rows};
 
 const TEAMS: &str = "SELECT * FROM teams ORDER BY search_text, id LIMIT 51";
-const MEMBERS: &str = "SELECT m.* FROM unnest($1::uuid[]) AS t (id) CROSS JOIN LATERAL \
-    (SELECT * FROM team_memberships WHERE team_id = t.id ORDER BY id LIMIT 11) m";
-const USERS: &str = "SELECT * FROM users WHERE id = ANY ($1)";
+const TEAM: &str = "SELECT * FROM teams WHERE id = ANY ($1)";
+const MEMBERS: &str = "SELECT m.*, u.* FROM unnest($1::uuid[]) AS t (id) CROSS JOIN LATERAL \
+    (SELECT * FROM team_memberships WHERE team_id = t.id ORDER BY id LIMIT 11) m \
+    LEFT JOIN users u ON u.id = m.user_id";
 const KEYS: &str = "SELECT k.* FROM unnest($1::uuid[]) AS t (id) CROSS JOIN LATERAL \
     (SELECT * FROM api_keys WHERE team_id = t.id ORDER BY search_text, id LIMIT 6) k";
 const SECRETS: &str = "SELECT * FROM api_key_secrets WHERE api_key_id = ANY ($1)";
-const BUDGETS: &str = "SELECT a.*, b.*, w.spent, w.reserved FROM budget_assignments a \
-    LEFT JOIN budgets b ON b.id = a.budget_id LEFT JOIN budget_windows w ON w.budget_id = b.id \
+const PROJECTS: &str = "SELECT p.* FROM unnest($1::uuid[]) AS t (id) CROSS JOIN LATERAL \
+    (SELECT * FROM projects WHERE team_id = t.id ORDER BY search_text, id LIMIT 6) p";
+const BUDGETS: &str = "SELECT a.*, b.*, w.spent, w.reserved \
+    FROM (SELECT 'TEAM' AS kind, unnest($1::uuid[]) AS id \
+        UNION ALL SELECT 'TEAM_MEMBERSHIP', unnest($2::uuid[]) \
+        UNION ALL SELECT 'PROJECT', unnest($3::uuid[])) s \
+    JOIN budget_assignments a ON a.scope_kind = s.kind AND a.scope_id = s.id \
+    LEFT JOIN budgets b ON b.id = a.budget_id \
+    LEFT JOIN budget_windows w ON w.budget_id = b.id \
     AND w.scope_id IN (a.scope_id, b.id) AND w.starts_at <= now() \
-    AND (w.ends_at IS NULL OR w.ends_at > now()) \
-    WHERE a.scope_kind = $2 AND a.scope_id = ANY ($1)";
+    AND (w.ends_at IS NULL OR w.ends_at > now())";
 
-pub(crate) async fn measure(url: &str, clients: usize, span: Duration) -> Measured {
+/// Whose parts are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Teams {
+    /// The first fifty.
+    First,
+    /// One of so many.
+    OneOf(u64),
+}
+
+pub(crate) async fn measure(url: &str, teams: Teams, clients: usize, span: Duration) -> Measured {
     let mut workers = Vec::new();
     for _ in 0..clients {
         let mut connection = PgConnection::connect(url).await.unwrap();
-        workers.push(async move || dashboard(&mut connection).await);
+        workers.push(async move || parts(&mut connection, teams).await);
     }
-    load::measure(workers, span).await
+    load::measure(workers, span, std::process::id()).await
 }
 
-async fn dashboard(connection: &mut PgConnection) {
-    let teams = query(TEAMS).fetch_all(&mut *connection).await.unwrap();
-    let teams = ids(&teams, "id");
+async fn parts(connection: &mut PgConnection, teams: Teams) {
+    let teams = match teams {
+        Teams::First => query(TEAMS).fetch_all(&mut *connection).await.unwrap(),
+        Teams::OneOf(teams) => {
+            let id = rows::team_id(number() % teams).uuid();
+            ask(connection, TEAM, &[id]).await
+        }
+    };
+    let teams = ids(&teams);
     let members = ask(connection, MEMBERS, &teams).await;
-    ask(connection, USERS, &ids(&members, "user_id")).await;
     let keys = ask(connection, KEYS, &teams).await;
-    ask(connection, SECRETS, &ids(&keys, "id")).await;
-    for (kind, ids) in [("TEAM_MEMBERSHIP", ids(&members, "id")), ("TEAM", teams)] {
-        let budgets = query(BUDGETS).bind(ids).bind(kind).fetch_all(&mut *connection).await;
-        assert!(!budgets.unwrap().is_empty());
-    }
+    ask(connection, SECRETS, &ids(&keys)).await;
+    let projects = ask(connection, PROJECTS, &teams).await;
+    let budgets = query(BUDGETS).bind(teams).bind(ids(&members)).bind(ids(&projects));
+    assert!(!budgets.fetch_all(connection).await.unwrap().is_empty());
 }
 
 async fn ask(connection: &mut PgConnection, sql: &'static str, ids: &[Uuid]) -> Vec<PgRow> {
@@ -50,6 +72,7 @@ async fn ask(connection: &mut PgConnection, sql: &'static str, ids: &[Uuid]) -> 
     rows
 }
 
-fn ids(rows: &[PgRow], column: &str) -> Vec<Uuid> {
-    rows.iter().map(|row| row.get(column)).collect()
+/// The first column of every row.
+fn ids(rows: &[PgRow]) -> Vec<Uuid> {
+    rows.iter().map(|row| row.get(0)).collect()
 }

@@ -57,7 +57,7 @@ impl Program {
 
     /// The server, for somebody with a key.
     pub(crate) fn target(&self, key: Option<&str>) -> Target {
-        Target { address: self.address, key: key.map(str::to_owned) }
+        Target { address: self.address, key: key.map(str::to_owned), process: self.child.id() }
     }
 
     /// The memory that it holds, in MiB.

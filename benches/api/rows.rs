@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, Id, TeamId, TeamMembershipId, UserId};
+use entity::id::{ApiKeyId, Id, ProjectId, TeamId, TeamMembershipId, UserId};
 use entity::role::{ApiKeyKind, Counting, PlatformRole, ScopeKind, TeamRole};
 use entity::value::{Digest, MemberPermissions, ModelAccess, Usd, Words};
-use entity::{api_key, api_key_secret, budget, budget_assignment, team, team_membership, user};
+use entity::{
+    api_key, api_key_secret, budget, budget_assignment, budget_window, llm_model, project, team,
+    team_membership, user,
+};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
     EntityTrait, IntoActiveModel, ModelTrait, TransactionTrait,
@@ -18,6 +21,9 @@ use crate::database::Place;
 
 const MEMBERS_OF_TEAM: u64 = 10;
 const KEYS_OF_TEAM: u64 = 5;
+const PROJECTS_OF_TEAM: u64 = 3;
+/// The deployments that share a name.
+const DEPLOYMENTS_OF_MODEL: u64 = 5;
 /// The teams among which all keys above those are shared out: the first page of the dashboard.
 const CROWDED_TEAMS: u64 = 50;
 const ROWS_PER_INSERT: usize = 500;
@@ -42,8 +48,8 @@ impl Seed {
         self.connection.close().await.unwrap();
     }
 
-    /// Makes teams, each with ten members, five keys, and budgets for itself and each member, until
-    /// there are so many; and as many users.
+    /// Makes teams, each with ten members, five keys, three projects, and budgets with spend for
+    /// itself, each member and each project, until there are so many; and as many users.
     pub(crate) async fn teams(&mut self, wanted: u64) {
         let tx = self.connection.begin().await.unwrap();
         for step in steps(self.teams..wanted) {
@@ -53,17 +59,18 @@ impl Seed {
             for part in steps(members) {
                 insert(&tx, part.map(|number| membership(number, step.end))).await;
             }
-            for (kind, base, range) in [
-                (ScopeKind::Team, 0, step.clone()),
-                (
-                    ScopeKind::TeamMembership,
-                    1 << 40,
-                    step.start * MEMBERS_OF_TEAM..step.end * MEMBERS_OF_TEAM,
-                ),
+            for part in steps(step.start * PROJECTS_OF_TEAM..step.end * PROJECTS_OF_TEAM) {
+                insert(&tx, part.map(project)).await;
+            }
+            for (kind, base, each) in [
+                (ScopeKind::Team, 0, 1),
+                (ScopeKind::TeamMembership, 1 << 40, MEMBERS_OF_TEAM),
+                (ScopeKind::Project, 1 << 41, PROJECTS_OF_TEAM),
             ] {
-                for part in steps(range) {
+                for part in steps(step.start * each..step.end * each) {
                     insert(&tx, part.clone().map(|number| limit(kind, base, number))).await;
-                    insert(&tx, part.map(|number| assignment(kind, base, number))).await;
+                    insert(&tx, part.clone().map(|number| assignment(kind, base, number))).await;
+                    insert(&tx, part.map(|number| window(kind, base, number))).await;
                 }
             }
             for part in steps(step.start * KEYS_OF_TEAM..step.end * KEYS_OF_TEAM) {
@@ -84,6 +91,13 @@ impl Seed {
             insert(&tx, step.map(secret)).await;
         }
         self.keys = self.keys.max(wanted);
+        self.settle(tx).await;
+    }
+
+    /// Makes models: five deployments of each name. One in 1,000 has the word amber in its name.
+    pub(crate) async fn models(&mut self, wanted: u64) {
+        let tx = self.connection.begin().await.unwrap();
+        insert(&tx, (0..wanted).map(deployment)).await;
         self.settle(tx).await;
     }
 
@@ -136,6 +150,16 @@ fn created(number: u64) -> DateTime<Utc> {
 /// The n-th key's id.
 pub(crate) fn key_id(number: u64) -> Uuid {
     id::<ApiKeyId>(number).uuid()
+}
+
+/// The n-th team's id.
+pub(crate) fn team_id(number: u64) -> TeamId {
+    id(number)
+}
+
+/// The public name of the n-th deployment.
+pub(crate) fn model_name(number: u64) -> String {
+    format!("model-{:05}", number / DEPLOYMENTS_OF_MODEL)
 }
 
 /// The n-th team's external id, and in capitals its name.
@@ -209,9 +233,33 @@ fn membership(number: u64, users: u64) -> team_membership::Model {
     }
 }
 
+fn project(number: u64) -> project::Model {
+    let name = format!("Project {number:05}");
+    project::Model {
+        id: id(number),
+        team_id: id(number / PROJECTS_OF_TEAM),
+        organization_id: None,
+        external_id: None,
+        search_text: name.to_lowercase(),
+        name,
+        description: None,
+        model_access: ModelAccess::default(),
+        metadata: json!({}),
+        tags: Words::default(),
+        blocked_by: None,
+        object_permissions: None,
+        version: 1,
+        created_at: created(number),
+        created_by: "bench".to_owned(),
+        updated_at: created(number),
+        updated_by: "bench".to_owned(),
+    }
+}
+
 fn scope(kind: ScopeKind, number: u64) -> Uuid {
     match kind {
         ScopeKind::Team => id::<TeamId>(number).uuid(),
+        ScopeKind::Project => id::<ProjectId>(number).uuid(),
         _ => id::<TeamMembershipId>(number).uuid(),
     }
 }
@@ -251,6 +299,50 @@ fn assignment(kind: ScopeKind, base: u64, number: u64) -> budget_assignment::Mod
         counting: Counting::Each,
         created_at: created(number),
         created_by: "bench".to_owned(),
+    }
+}
+
+/// The counters of a budget, in a window that is open in every run.
+fn window(kind: ScopeKind, base: u64, number: u64) -> budget_window::Model {
+    budget_window::Model {
+        id: id(base + number),
+        budget_id: id(base + number),
+        scope_id: scope(kind, number),
+        starts_at: created(0),
+        ends_at: None,
+        spent: Usd::from_nanos(12_345_678_900),
+        reserved: Usd::from_nanos(5_000_000),
+    }
+}
+
+fn deployment(number: u64) -> llm_model::Model {
+    let name = model_name(number);
+    let word = if number.is_multiple_of(1_000) { "amber" } else { "grey" };
+    let provider_model = format!("{word}-{number:05}");
+    llm_model::Model {
+        id: id(number),
+        team_id: None,
+        credential_id: None,
+        external_id: None,
+        search_text: format!("{name}\u{1f}{provider_model}"),
+        name,
+        provider: "openai".to_owned(),
+        provider_model,
+        api_base: Some("https://api.example.com/v1".to_owned()),
+        region: None,
+        requests_per_minute: Some(1_000),
+        tokens_per_minute: None,
+        input_price: Some(Usd::from_nanos(2_500_000_000)),
+        output_price: Some(Usd::from_nanos(10_000_000_000)),
+        params: json!({ "timeout": 30 }),
+        info: json!({ "max_input_tokens": 128_000 }),
+        is_granted: false,
+        blocked_by: None,
+        version: 1,
+        created_at: created(number),
+        created_by: "bench".to_owned(),
+        updated_at: created(number),
+        updated_by: "bench".to_owned(),
     }
 }
 

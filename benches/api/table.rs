@@ -42,7 +42,7 @@ impl Table {
 
     /// Notes something that has no floor.
     pub(crate) fn fact(&mut self, database: &str, what: &str, value: &str) {
-        let text = format!("| {database} | {what} | | | | | | | | {value} |");
+        let text = format!("| {database} | {what} | | | | | | | | | | {value} |");
         eprintln!("{text}");
         self.0.push(Line::Fact(text));
     }
@@ -51,12 +51,15 @@ impl Table {
 impl Row {
     fn text(&self) -> String {
         let statements = self.statements.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        let Measured { rate, p50, p99 } = self.measured;
+        let Measured { rate, p50, p99, spent } = self.measured;
         format!(
-            "| {} | {} | {} | {statements} | {rate:.0} | {p50:.2} | {p99:.2} | {:.0} | {:.3} | {} |",
+            "| {} | {} | {} | {statements} | {rate:.0} | {p50:.2} | {p99:.2} | {:.3} | {:.3} | {:.0} \
+             | {:.3} | {} |",
             self.database,
             self.what,
             self.clients,
+            spent.process,
+            spent.database,
             self.floor,
             rate / self.floor,
             self.note
@@ -67,8 +70,8 @@ impl Row {
 /// Prints the table as Markdown.
 pub(crate) fn print(table: &Table) {
     let mut text = String::from(
-        "| Database | What | Clients | Statements | Answers/s | p50 ms | p99 ms | Floor/s | Ratio | Note |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| Database | What | Clients | Statements | Answers/s | p50 ms | p99 ms | CPU ms | CPU ms of the database | Floor/s \
+         | Ratio | Note |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for line in &table.0 {
         match line {

@@ -10,11 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::sea_query::{
-    Asterisk, Expr, ExprTrait, IntoColumnRef, Order, Query, SelectStatement, SimpleExpr, UnionType,
+    Asterisk, Expr, ExprTrait, Func, IntoColumnRef, Order, Query, SelectStatement, SimpleExpr,
+    UnionType,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select,
-    TryGetable,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QuerySelect,
+    QueryTrait, Select, TryGetable,
 };
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -299,8 +300,8 @@ fn decode(text: &str, binding: [u8; 8]) -> Option<Cursor> {
     (!made_up).then(|| Cursor { name, id: Uuid::from_bytes(*id) })
 }
 
-/// Pages of the children of several parents in one statement: one limited branch for each parent,
-/// so that the cost depends on the pages and not on how many children a parent has.
+/// Pages of the children of several parents: one limited query for each parent, joined to one
+/// statement, so that the cost depends on the pages and not on how many children a parent has.
 ///
 /// # Errors
 /// What the database answers.
@@ -317,27 +318,52 @@ where
     E: EntityTrait,
     C: ConnectionTrait,
 {
-    let branch = |parent_id: Uuid| {
-        let mut select = from().filter(parent.eq(parent_id));
+    let branch = |own: SimpleExpr| {
+        let mut select = from().filter(own);
         page.apply_to_branch(QueryTrait::query(&mut select), name, id);
-        // SQLite limits a branch of a union only inside a subquery.
-        Query::select()
-            .expr(Expr::col(Asterisk))
-            .from_subquery(select.into_query(), "page")
-            .to_owned()
+        select.into_query()
+    };
+    let backend = db.get_database_backend();
+    let statements: Vec<_> = if backend == DbBackend::Postgres {
+        let own = Expr::col(parent.as_column_ref()).equals((PARENT, PARENT));
+        vec![lateral(branch(own), parents)]
+    } else {
+        let branch = |id: &Uuid| branch(parent.eq(*id));
+        parents.chunks(BRANCHES).map(|parents| union(parents.iter().map(branch))).collect()
     };
     let mut rows = Vec::new();
-    // SQLite takes at most 500 branches.
-    for chunk in parents.chunks(200) {
-        let Some((first, rest)) = chunk.split_first() else { break };
-        let mut all = branch(*first);
-        for parent_id in rest {
-            all.union(UnionType::All, branch(*parent_id));
-        }
-        let statement = db.get_database_backend().build(&all);
-        rows.extend(E::find().from_raw_sql(statement).all(db).await?);
+    for statement in statements {
+        rows.extend(E::find().from_raw_sql(backend.build(&statement)).all(db).await?);
     }
     Ok(rows)
+}
+
+/// SQLite takes at most 500 branches in a statement.
+const BRANCHES: usize = 200;
+
+/// The name of the list of parents, and of its only column.
+const PARENT: &str = "parent";
+
+/// A query that is run for each parent. PostgreSQL alone has this; it plans it once, however many
+/// parents there are.
+fn lateral(branch: SelectStatement, parents: &[Uuid]) -> SelectStatement {
+    Query::select()
+        .column(("page", Asterisk))
+        .from_function(Func::cust("unnest").arg(Expr::val(parents.to_vec())), PARENT)
+        .join_lateral(JoinType::InnerJoin, branch, "page", Expr::cust("TRUE"))
+        .to_owned()
+}
+
+/// Queries one after the other. SQLite limits each of them only inside a subquery.
+fn union(branches: impl Iterator<Item = SelectStatement>) -> SelectStatement {
+    let select =
+        |branch| Query::select().expr(Expr::col(Asterisk)).from_subquery(branch, "page").to_owned();
+    let mut branches = branches.map(select);
+    let mut all = branches.next().unwrap_or_default();
+    for branch in branches {
+        all.union(UnionType::All, branch);
+    }
+    all
 }
 
 /// Sorts the rows of [`per_parent`] out to their parents.

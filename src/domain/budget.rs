@@ -8,7 +8,9 @@ mod assign;
 mod in_force;
 
 pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
-pub(crate) use assign::{add, fitting_defaults, replace_limits, used_beside};
+pub(crate) use assign::{
+    add, fitting_defaults, hand_over, next_users, replace_limits, used_beside,
+};
 pub use in_force::{InForce, in_force};
 
 use entity::id::{BudgetId, Id, OrganizationId};
@@ -449,7 +451,7 @@ fn stamp(tx: &Tx, row: &mut budget::Model) {
 
 /// The rules of a budget's limits: nothing negative, soft below hard, a period and a time zone that
 /// exist, at least one limit (REFERENCE T-NEW-23, F4; SECURITY 2, case 28).
-fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
+pub(super) fn check_limits(faults: &mut Faults, field: &str, limits: &Limits) {
     check_amounts(faults, field, limits);
     if !limits.are_some() {
         faults.add(field, "a budget needs at least one limit");

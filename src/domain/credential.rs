@@ -2,8 +2,8 @@
 
 mod values;
 
-pub(crate) use values::place;
 pub use values::{Opened, of_credentials as values_of_credentials, open};
+pub(crate) use values::{check_stored, place};
 
 use entity::id::{CredentialId, Id, TeamId};
 use entity::value::Words;

@@ -14,7 +14,8 @@ use entity::id::TeamId;
 use entity::role::ScopeKind;
 use entity::value::ModelAccess;
 use entity::{
-    api_key, budget, budget_assignment, organization, project, team, team_membership, user,
+    api_key, budget, budget_assignment, budget_window, organization, project, team,
+    team_membership, user,
 };
 use sea_orm::sea_query::{
     Condition, Expr, ExprTrait, LockType, Query, SelectStatement, SimpleExpr,
@@ -148,7 +149,7 @@ pub(crate) async fn held_by_for_change(tx: &Tx, scopes: &[Scope]) -> Result<Vec<
 }
 
 /// The assignments of budgets to scopes.
-fn on(scopes: &[Scope]) -> Condition {
+pub(super) fn on(scopes: &[Scope]) -> Condition {
     by_kind(scopes).into_iter().fold(Condition::any(), |any, (kind, ids)| {
         any.add(
             budget_assignment::Column::ScopeKind
@@ -554,8 +555,8 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
     })
 }
 
-/// Removes the budgets of scopes that cease to be: assignments, and the budgets that they own and
-/// nobody else uses.
+/// Removes the budgets of scopes that cease to be: assignments, the budgets that they own and nobody
+/// else uses, and what they have counted of budgets that stay.
 ///
 /// # Errors
 /// What the database answers.
@@ -570,23 +571,23 @@ pub async fn forget_scopes(
             .eq(kind)
             .and(budget_assignment::Column::ScopeId.is_in(chunk.iter().copied()));
         let held = held_for_change(tx, Condition::all().add(gone.clone())).await?;
+        let counted = budget_window::Column::ScopeId.is_in(chunk.iter().copied());
+        budget_window::Entity::delete_many().filter(counted).exec(tx.db()).await?;
         if held.is_empty() {
             continue;
         }
         budget_assignment::Entity::delete_many().filter(gone).exec(tx.db()).await?;
-        let budgets = held.iter().map(|held| held.budget.id);
-        let used: Vec<_> = super::budget::assignments_of_all()
-            .filter(budget_assignment::Column::BudgetId.is_in(budgets))
-            .all(tx.db())
-            .await?;
+        let owned = held.iter().filter(|held| held.budget.owner_kind.is_some());
+        let next = super::budget::next_users(tx, owned.map(|held| held.budget.id)).await?;
         let mut orphans: Vec<budget::Model> = Vec::new();
         for held in held {
             let subject = Subject::budget(&held.budget, team);
             tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
-            let is_used = used.iter().any(|(other, _)| other.budget_id == held.budget.id);
             let is_known = orphans.iter().any(|known| known.id == held.budget.id);
-            if held.budget.owner_kind.is_some() && !is_used && !is_known {
-                orphans.push(held.budget);
+            match next.get(&held.budget.id) {
+                Some(next) => super::budget::hand_over(tx, &held, *next, team).await?,
+                None if held.budget.owner_kind.is_none() || is_known => {}
+                None => orphans.push(held.budget),
             }
         }
         let ids = orphans.iter().map(|budget| budget.id);

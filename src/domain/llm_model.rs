@@ -324,7 +324,7 @@ const TYPED: &[(&str, &str)] = &[
     ("output_cost_per_token", "outputPrice"),
 ];
 
-fn check(faults: &mut Faults, row: &llm_model::Model, most_bytes: usize) {
+pub(super) fn check(faults: &mut Faults, row: &llm_model::Model, most_bytes: usize) {
     if let Some(external_id) = &row.external_id {
         faults.external_id("input.externalId", external_id);
     }

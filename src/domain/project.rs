@@ -316,7 +316,7 @@ pub async fn follow_team(
     Ok(())
 }
 
-fn check_description(faults: &mut Faults, text: &str) {
+pub(super) fn check_description(faults: &mut Faults, text: &str) {
     faults.text("input.description", text, DESCRIPTION_LENGTH);
 }
 

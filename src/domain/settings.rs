@@ -105,6 +105,25 @@ fn parse(row: setting::Model) -> Result<PlatformSettings> {
     serde_json::from_value(row.value).map_err(Error::internal)
 }
 
+/// Checks a row of settings that is stored, if it is the platform's, and returns them.
+pub(super) fn check_stored(faults: &mut Faults, row: setting::Model) -> Option<PlatformSettings> {
+    if row.name != NAME {
+        return None;
+    }
+    match serde_json::from_value::<PlatformSettings>(row.value) {
+        Ok(mut settings) => {
+            for (bound, role) in settings.key_bounds.each_mut().into_iter().zip(ROLES) {
+                check_bound(faults, &format!("apiKeyBounds.{role}"), bound);
+            }
+            Some(settings)
+        }
+        Err(error) => {
+            faults.add("value", error.to_string());
+            None
+        }
+    }
+}
+
 /// Takes access groups that cease to be off the bounds of keys. The row is locked by the caller.
 ///
 /// # Errors
@@ -144,10 +163,14 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     let mut after = before.clone();
     let set = |target: &mut bool, value: Option<bool>| *target = value.unwrap_or(*target);
     set(&mut after.teams_are_joinable, input.teams_are_joinable);
+    set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
     set(&mut after.end_user_is_required, input.end_user_is_required);
     set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
+<<<<<<< HEAD
     set(&mut after.serve_stale_checks, input.serve_stale_checks);
     set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
+=======
+>>>>>>> main
     let mut faults = Faults::default();
     let bounds = after.key_bounds.each_mut().into_iter().zip(input.key_bounds);
     for ((bound, change), role) in bounds.zip(ROLES) {

@@ -152,10 +152,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<tag::Model> {
     let organization = super::organization::find_place(tx, input.organization.as_ref()).await?;
     authorize_at(tx, Permission::TagCreate, Placement::organization(organization))?;
     let mut faults = Faults::default();
-    faults.word("input.name", &input.name);
-    if entity::id::split(&input.name).is_some() {
-        faults.add("input.name", "a name may not have the form of an id of this platform");
-    }
+    check_name(&mut faults, "input.name", &input.name);
     if let Some(description) = &input.description {
         faults.text("input.description", description, DESCRIPTION);
     }
@@ -179,6 +176,14 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<tag::Model> {
         budget::assign(tx, &Place::tag(&row), input.budgets, "input").await?;
     }
     Ok(row)
+}
+
+/// A name is a label, and never looks like an id.
+pub(super) fn check_name(faults: &mut Faults, field: &str, name: &str) {
+    faults.word(field, name);
+    if entity::id::split(name).is_some() {
+        faults.add(field, "a name may not have the form of an id of this platform");
+    }
 }
 
 /// Changes a tag.

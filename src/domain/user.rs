@@ -11,7 +11,7 @@ pub use removal::{Deleted, delete};
 
 use std::collections::BTreeMap;
 
-use entity::id::{OrganizationId, TeamId, UserId};
+use entity::id::{Id, OrganizationId, TeamId, UserId};
 use entity::role::{EmailConfirmation, PlatformRole, ScopeKind};
 use entity::value::ModelAccess;
 use entity::{organization_membership, team_membership, user};
@@ -28,7 +28,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize_at,
 };
-use crate::db::{Page, Reader, Tx, page::Rows};
+use crate::db::{Page, Reader, Tx, among, page::Rows};
 use crate::error::{Error, Result};
 
 /// How callers name a user where an address will do as well.
@@ -215,8 +215,8 @@ pub async fn find(reader: &Reader, reference: &Reference) -> Result<Option<user:
 /// # Errors
 /// What the database answers.
 pub async fn by_ids(reader: &Reader, ids: &[UserId]) -> Result<Vec<user::Model>> {
-    let select = visible_to(reader.actor()).filter(user::Column::Id.is_in(ids.iter().copied()));
-    Ok(select.all(reader.db()).await?)
+    let own = among(reader.db(), ("users", "id"), ids.iter().map(|id| id.uuid()));
+    Ok(visible_to(reader.actor()).filter(own).all(reader.db()).await?)
 }
 
 /// Where users stand, as far as the caller has a part in it: the teams that it runs and they are

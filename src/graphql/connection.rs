@@ -5,10 +5,10 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Enum, InputObject, Object, OutputType, SimpleObject, TypeName};
 use uuid::Uuid;
 
+use super::batch::{Loader, Loaders};
 use super::error::ApiResult;
 use crate::db::page::Rows;
 use crate::db::{Direction, Page, PageRequest, Reader, SortField};
@@ -100,18 +100,15 @@ pub struct PageInfo {
 pub(super) type Counting = Pin<Box<dyn Future<Output = ApiResult<u64>> + Send>>;
 
 /// Counts by a loader, so that the lists of many parents are counted in one statement.
-pub(super) fn counted<K>(
-    loader: &Arc<DataLoader<Reader>>,
-    key: K,
-) -> impl Fn() -> Counting + Send + Sync + 'static
+pub(super) fn counted<K>(loaders: &Loaders, key: K) -> impl Fn() -> Counting + Send + Sync + 'static
 where
-    K: Send + Sync + Hash + Eq + Clone + 'static,
-    Reader: Loader<K, Value = u64, Error = Arc<Error>>,
+    K: Send + Sync + Unpin + Hash + Eq + Clone + 'static,
+    Reader: Loader<K, Value = u64>,
 {
-    let loader = Arc::clone(loader);
+    let loaders = loaders.clone();
     move || {
-        let (loader, key) = (Arc::clone(&loader), key.clone());
-        Box::pin(async move { Ok(loader.load_one(key).await?.unwrap_or(0)) })
+        let (loaders, key) = (loaders.clone(), key.clone());
+        Box::pin(async move { Ok(loaders.load_one(key).await?.unwrap_or(0)) })
     }
 }
 
@@ -125,8 +122,17 @@ pub struct Connection<T> {
 
 /// One item of a list, with its place.
 pub struct Edge<T> {
-    cursor: String,
+    page: Arc<Page>,
+    name: String,
+    id: Uuid,
     node: T,
+}
+
+impl<T> Edge<T> {
+    /// Signed when somebody asks.
+    fn place(&self) -> String {
+        self.page.cursor_of(&self.name, self.id)
+    }
 }
 
 impl<T> Connection<T> {
@@ -138,9 +144,10 @@ impl<T> Connection<T> {
         place: impl Fn(&M) -> (String, Uuid),
         count: impl Fn() -> Counting + Send + Sync + 'static,
     ) -> Self {
+        let page = Arc::new(page.clone());
         let edge = |row: M| {
             let (name, id) = place(&row);
-            Edge { cursor: page.cursor_of(&name, id), node: row.into() }
+            Edge { page: Arc::clone(&page), name, id, node: row.into() }
         };
         Self {
             has_previous_page: rows.has_previous,
@@ -181,8 +188,8 @@ impl<T: OutputType + TypeName> Connection<T> {
         PageInfo {
             has_previous_page: self.has_previous_page,
             has_next_page: self.has_next_page,
-            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+            start_cursor: self.edges.first().map(Edge::place),
+            end_cursor: self.edges.last().map(Edge::place),
         }
     }
 
@@ -201,8 +208,8 @@ impl<T: OutputType + TypeName> Connection<T> {
 #[Object(name_type)]
 impl<T: OutputType + TypeName> Edge<T> {
     /// The place of the item in this list, with this filter and order.
-    async fn cursor(&self) -> &str {
-        &self.cursor
+    fn cursor(&self) -> String {
+        self.place()
     }
 
     /// The item.

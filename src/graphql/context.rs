@@ -1,22 +1,20 @@
 //! The only reader of a request's context: the session, the loaders, and how mutations run.
 
-use std::sync::Arc;
-
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, PathSegment};
 
+use super::batch::Loaders;
 use super::error::{ApiError, ApiResult};
 use crate::db::Reader;
 use crate::session::{Session, Work};
 
 /// What resolvers take from a request.
-pub trait ContextExt {
+pub(super) trait ContextExt {
     /// The session.
     fn session(&self) -> &Session;
     /// The read handle.
     fn reader(&self) -> &Reader;
     /// The loaders.
-    fn loader(&self) -> &Arc<DataLoader<Reader>>;
+    fn loader(&self) -> &Loaders;
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads context data")]
@@ -30,8 +28,8 @@ impl ContextExt for Context<'_> {
         self.session().reader()
     }
 
-    fn loader(&self) -> &Arc<DataLoader<Reader>> {
-        let loader = self.data::<Arc<DataLoader<Reader>>>();
+    fn loader(&self) -> &Loaders {
+        let loader = self.data::<Loaders>();
         loader.expect("the engine puts loaders into every request")
     }
 }

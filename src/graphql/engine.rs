@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::access::Rules;
-use super::batch::Batches;
+use super::batch::Loaders;
+use super::coercion;
 use super::error::ErrorCode;
-use super::{coercion, loader};
 use crate::error::{Error, Fault};
 use crate::http::guard::measure::{MeasureLimits, measure};
 use crate::http::guard::scan::{ScanLimits, scan};
@@ -307,12 +307,11 @@ impl Engine {
         variables: JsonMap,
     ) -> Response {
         let variables = serde_json::to_value(variables).unwrap_or_default();
-        let batches = Batches::default();
-        let loaders = loader::new(session.reader(), &batches);
+        let loaders = Loaders::new(session.reader());
         let mut request = async_graphql::Request::new("")
             .variables(Variables::from_json(variables))
             .data(session)
-            .data(loaders);
+            .data(loaders.clone());
         if let Some(name) = operation_name {
             request = request.operation_name(name);
         }
@@ -320,7 +319,7 @@ impl Engine {
             request = request.disable_introspection();
         }
         request.set_parsed_query(document.parsed.clone());
-        let mut response = batches.run(self.schema.execute(request)).await;
+        let mut response = loaders.run(self.schema.execute(request)).await;
         response.errors.truncate(MOST_ERRORS);
         for error in &mut response.errors {
             shorten(error);

@@ -12,7 +12,6 @@ pub(super) use organization_edges::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_graphql::dataloader::{DataLoader, Loader};
 use entity::id::{
     AccessGroupId, ApiKeyId, AuditEventId, CredentialId, EndUserId, Id, ModelId, OrganizationId,
     OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
@@ -23,7 +22,7 @@ use entity::{
     project, tag, team, team_membership, user,
 };
 
-use super::batch::Batches;
+use super::batch::{Loaded, Loader};
 use crate::authz::Placement;
 use crate::db::page::Rows;
 use crate::db::{Page, Reader};
@@ -33,13 +32,6 @@ use crate::domain::{
     self, access, audit_event as audit, budget, membership, model_alias as alias,
     organization as org,
 };
-use crate::error::Error;
-
-/// Makes the loaders of a request, which run in its batches.
-pub(super) fn new(reader: &Reader, batches: &Batches) -> Arc<DataLoader<Reader>> {
-    let loader = DataLoader::new(reader.clone(), batches.clone(), batches.clone());
-    Arc::new(loader.max_batch_size(2_000))
-}
 
 /// The members of a team.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,13 +94,10 @@ pub(super) struct GroupsWith(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlacementOf(pub UserId);
 
-type Loaded<K, V> = Result<HashMap<K, V>, Arc<Error>>;
-
 macro_rules! by_id {
     ($($id:ty => $model:ty, $load:path;)*) => {$(
         impl Loader<$id> for Reader {
             type Value = $model;
-            type Error = Arc<Error>;
 
             async fn load(&self, keys: &[$id]) -> Loaded<$id, $model> {
                 let rows = $load(self, keys).await.map_err(Arc::new)?;
@@ -145,7 +134,6 @@ fn by_page<K: Copy>(keys: impl Iterator<Item = (K, Arc<Page>)>) -> HashMap<Arc<P
 
 impl Loader<MembersOf> for Reader {
     type Value = Rows<team_membership::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[MembersOf]) -> Loaded<MembersOf, Self::Value> {
         let mut loaded = HashMap::new();
@@ -161,7 +149,6 @@ impl Loader<MembersOf> for Reader {
 
 impl Loader<MembershipsOf> for Reader {
     type Value = Rows<team_membership::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[MembershipsOf]) -> Loaded<MembershipsOf, Self::Value> {
         let mut loaded = HashMap::new();
@@ -178,7 +165,6 @@ impl Loader<MembershipsOf> for Reader {
 
 impl Loader<MemberCountOf> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[MemberCountOf]) -> Loaded<MemberCountOf, u64> {
         let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -189,7 +175,6 @@ impl Loader<MemberCountOf> for Reader {
 
 impl Loader<MembershipCountOf> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[MembershipCountOf]) -> Loaded<MembershipCountOf, u64> {
         let users: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -200,7 +185,6 @@ impl Loader<MembershipCountOf> for Reader {
 
 impl Loader<KeysOfTeam> for Reader {
     type Value = Rows<api_key::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeysOfTeam]) -> Loaded<KeysOfTeam, Self::Value> {
         let mut loaded = HashMap::new();
@@ -221,7 +205,6 @@ impl Loader<KeysOfTeam> for Reader {
 
 impl Loader<ProjectsOf> for Reader {
     type Value = Rows<project::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[ProjectsOf]) -> Loaded<ProjectsOf, Self::Value> {
         let mut loaded = HashMap::new();
@@ -237,7 +220,6 @@ impl Loader<ProjectsOf> for Reader {
 
 impl Loader<ProjectCountOf> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[ProjectCountOf]) -> Loaded<ProjectCountOf, u64> {
         let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -248,7 +230,6 @@ impl Loader<ProjectCountOf> for Reader {
 
 impl Loader<KeysOfProject> for Reader {
     type Value = Rows<api_key::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeysOfProject]) -> Loaded<KeysOfProject, Self::Value> {
         let mut loaded = HashMap::new();
@@ -269,7 +250,6 @@ impl Loader<KeysOfProject> for Reader {
 
 impl Loader<KeyCountOfProject> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeyCountOfProject]) -> Loaded<KeyCountOfProject, u64> {
         let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
@@ -282,7 +262,6 @@ impl Loader<KeyCountOfProject> for Reader {
 
 impl Loader<KeysOfUser> for Reader {
     type Value = Rows<api_key::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeysOfUser]) -> Loaded<KeysOfUser, Self::Value> {
         let mut loaded = HashMap::new();
@@ -303,7 +282,6 @@ impl Loader<KeysOfUser> for Reader {
 
 impl Loader<KeyCountOfTeam> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeyCountOfTeam]) -> Loaded<KeyCountOfTeam, u64> {
         let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
@@ -316,7 +294,6 @@ impl Loader<KeyCountOfTeam> for Reader {
 
 impl Loader<KeyCountOfUser> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[KeyCountOfUser]) -> Loaded<KeyCountOfUser, u64> {
         let ids: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
@@ -329,7 +306,6 @@ impl Loader<KeyCountOfUser> for Reader {
 
 impl Loader<SecretsOf> for Reader {
     type Value = Vec<api_key_secret::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[SecretsOf]) -> Loaded<SecretsOf, Self::Value> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -343,14 +319,12 @@ impl Loader<SecretsOf> for Reader {
 
 impl Loader<BudgetsOf> for Reader {
     type Value = Vec<InForce>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[BudgetsOf]) -> Loaded<BudgetsOf, Self::Value> {
         let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
         let mut loaded: HashMap<BudgetsOf, Self::Value> = HashMap::new();
         for row in budget::in_force(self, &scopes).await.map_err(Arc::new)? {
-            let scope = Scope { kind: row.assignment.scope_kind, id: row.assignment.scope_id };
-            loaded.entry(BudgetsOf(scope)).or_default().push(row);
+            loaded.entry(BudgetsOf(row.scope)).or_default().push(row);
         }
         Ok(loaded)
     }
@@ -358,7 +332,6 @@ impl Loader<BudgetsOf> for Reader {
 
 impl Loader<AliasesOf> for Reader {
     type Value = Vec<model_alias::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[AliasesOf]) -> Loaded<AliasesOf, Self::Value> {
         let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -373,7 +346,6 @@ impl Loader<AliasesOf> for Reader {
 
 impl Loader<EffectiveModelsOf> for Reader {
     type Value = Arc<[access::EffectiveModel]>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[EffectiveModelsOf]) -> Loaded<EffectiveModelsOf, Self::Value> {
         let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -385,7 +357,6 @@ impl Loader<EffectiveModelsOf> for Reader {
 
 impl Loader<PlacementOf> for Reader {
     type Value = Placement;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[PlacementOf]) -> Loaded<PlacementOf, Placement> {
         let users: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -396,7 +367,6 @@ impl Loader<PlacementOf> for Reader {
 
 impl Loader<ValuesOf> for Reader {
     type Value = Vec<credential_value::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[ValuesOf]) -> Loaded<ValuesOf, Self::Value> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -411,7 +381,6 @@ impl Loader<ValuesOf> for Reader {
 
 impl Loader<ModelsIn> for Reader {
     type Value = Vec<access_group_model::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[ModelsIn]) -> Loaded<ModelsIn, Self::Value> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -425,7 +394,6 @@ impl Loader<ModelsIn> for Reader {
 
 impl Loader<GroupsWith> for Reader {
     type Value = Vec<String>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[GroupsWith]) -> Loaded<GroupsWith, Self::Value> {
         let names: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();

@@ -203,11 +203,11 @@ impl SettingsMutation {
             end_user_budgets: budgets(input.end_user_defaults),
             expected_version: input.expected_version,
         };
-        mutate(ctx, input, |tx, input| {
+        Box::pin(mutate(ctx, input, |tx, input| {
             Box::pin(async move {
                 Ok(SettingsUpdatePayload { settings: Settings(domain::update(tx, input).await?) })
             })
-        })
+        }))
         .await
     }
 }

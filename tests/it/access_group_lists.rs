@@ -68,7 +68,6 @@ async fn a_list_names_groups_that_exist() {
 /// E9, C-T25, C-M7: a group that is listed is not deleted, unless its name goes off all lists with it;
 /// a later group of the name has none of the old grants.
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "everything that lists models")]
 async fn a_listed_group_stays_or_goes_with_its_name() {
     on_each_database(async |app| {
         let world = World::new(app).await;

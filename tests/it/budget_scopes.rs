@@ -340,3 +340,49 @@ async fn a_change_of_limits_does_not_move_the_window() {
     })
     .await;
 }
+
+/// E9, C-T12: a budget that its owner takes off, edits for itself or leaves by being deleted is that of
+/// the next scope that uses it: nobody else's numbers change, and it is changed in place there.
+#[tokio::test]
+async fn a_budget_that_its_owner_leaves_is_the_next_ones() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        for way in ["taken off", "edited", "deleted"] {
+            let owner =
+                world::user(&admin, &format!("{way} owner").replace(' ', "-"), "USER").await;
+            let other =
+                world::user(&admin, &format!("{way} other").replace(' ', "-"), "USER").await;
+            let own = assign(&admin, &owner, json!([{ "create": { "maxSpend": "10" } }])).await;
+            let budget = own[0]["budget"]["id"].clone();
+            assign(&admin, &other, json!([{ "attach": { "budgetId": budget } }])).await;
+            match way {
+                "taken off" => drop(assign(&admin, &owner, Value::Null).await),
+                "edited" => {
+                    let edit = json!({ "budgetId": budget, "limits": { "maxSpend": "9" } });
+                    let forked = assign(&admin, &owner, json!([{ "edit": edit }])).await;
+                    assert_ne!(forked[0]["budget"]["id"], budget);
+                }
+                _ => {
+                    drop(done(&admin, "userDelete", json!({ "ids": [owner] }), "deletedIds").await);
+                }
+            }
+            assert_no_orphans(app).await;
+            let left = held(&admin, &other).await;
+            assert_eq!(
+                (&left[0]["budget"]["id"], &left[0]["budget"]["maxSpend"]),
+                (&budget, &json!("10"))
+            );
+            let edit = json!({ "budgetId": budget, "limits": { "maxSpend": "8" } });
+            let edited = assign(&admin, &other, json!([{ "edit": edit }])).await;
+            assert_eq!(
+                (&edited[0]["budget"]["id"], &edited[0]["budget"]["maxSpend"]),
+                (&budget, &json!("8"))
+            );
+            done(&admin, "userDelete", json!({ "ids": [other] }), "deletedIds").await;
+            let gone = "budgets WHERE max_spend IN (8000000000, 10000000000)";
+            assert_eq!(rows(app, gone).await, 0, "{way}");
+            assert_no_orphans(app).await;
+        }
+    })
+    .await;
+}

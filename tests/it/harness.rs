@@ -1,6 +1,7 @@
 //! What every test starts from: a server of its own on a database of its own, and people who can
 //! only talk to it over HTTP.
 
+pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod postgres;

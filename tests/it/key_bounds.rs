@@ -20,6 +20,7 @@ async fn bound(app: &TestApp, bounds: Value) -> Value {
     done(&app.admin(), "settingsUpdate", input, BOUNDS).await["settings"].clone()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn cap(limits: Value) -> Value {
     json!([{ "create": limits }])
 }

@@ -58,6 +58,7 @@ pub struct Create {
 /// # Errors
 /// Faults in the input; an owner who is not a member of the team; limits of the scopes above, and
 /// of the key with which the caller asks: what is left out is never more than that key has.
+#[expect(clippy::too_many_lines, reason = "one check after the other, in the order that holds")]
 pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     let by_project = input.team.is_none();
     if let (None, Some(project)) = (&input.team, &input.project) {

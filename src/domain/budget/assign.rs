@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entity::id::{BudgetAssignmentId, BudgetId, Id};
+use entity::id::{BudgetAssignmentId, BudgetId, Id, TeamId};
 use entity::role::Counting;
 use entity::{budget, budget_assignment, budget_window};
 use sea_orm::sea_query::{Expr, LockType};
@@ -315,8 +315,9 @@ async fn recount(tx: &mut Tx, place: &Place, held: &Held, counting: Counting) ->
     Ok(())
 }
 
-/// Takes a budget off a scope; one that belongs to a scope and that nobody else uses is deleted.
-/// Its row is locked for the change, so that nobody attaches it meanwhile.
+/// Takes a budget off a scope; one that belongs to a scope and that nobody else uses is deleted, and
+/// one that others use is theirs then. Its row is locked for the change, so that nobody attaches it
+/// meanwhile.
 async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
     budget_assignment::Entity::delete_many()
         .filter(budget_assignment::Column::Id.eq(held.assignment.id))
@@ -324,16 +325,53 @@ async fn detach(tx: &mut Tx, place: &Place, held: &Held) -> Result<()> {
         .await?;
     let subject = Subject::budget(&held.budget, place.team);
     tx.record(Event::gone(AuditAction::BudgetUnassigned, subject, &held.assignment));
-    if held.budget.owner_kind.is_some() && !has_users(tx, held.budget.id).await? {
-        remove(tx, &held.budget).await?;
-        tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
+    if held.budget.owner_kind.is_none() {
+        return Ok(());
     }
+    let mut users = next_users(tx, [held.budget.id].into_iter()).await?;
+    if let Some(next) = users.remove(&held.budget.id) {
+        return hand_over(tx, held, next, place.team).await;
+    }
+    remove(tx, &held.budget).await?;
+    tx.record(Event::gone(AuditAction::BudgetDeleted, subject, &held.budget));
     Ok(())
 }
 
-async fn has_users(tx: &Tx, budget: BudgetId) -> Result<bool> {
-    let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(budget));
-    Ok(!users.limit(1).all(tx.db()).await?.is_empty())
+/// The next scope that uses each of the budgets.
+pub(crate) async fn next_users(
+    tx: &Tx,
+    budgets: impl Iterator<Item = BudgetId>,
+) -> Result<BTreeMap<BudgetId, Scope>> {
+    let users = assignments_of_all()
+        .filter(budget_assignment::Column::BudgetId.is_in(budgets))
+        .order_by_desc(budget_assignment::Column::Id);
+    let users = users.all(tx.db()).await?;
+    Ok(users.iter().map(|(row, _)| (row.budget_id, limit::scope_of(row))).collect())
+}
+
+/// Gives a budget whose owner has it no more to the next scope that uses it.
+pub(crate) async fn hand_over(
+    tx: &mut Tx,
+    held: &Held,
+    next: Scope,
+    team: Option<TeamId>,
+) -> Result<()> {
+    let before = &held.budget;
+    if !is_owner(before, held.scope()) {
+        return Ok(());
+    }
+    let mut after = before.clone();
+    after.owner_kind = Some(next.kind);
+    after.owner_id = Some(next.id);
+    stamp(tx, &mut after);
+    tx.update(&after).await?;
+    let subject = Subject::budget(&after, team);
+    tx.record(Event::changed(AuditAction::BudgetUpdated, subject, before, &after));
+    Ok(())
+}
+
+fn is_owner(budget: &budget::Model, scope: Scope) -> bool {
+    budget.owner_kind == Some(scope.kind) && budget.owner_id == Some(scope.id)
 }
 
 /// The budgets among those held that are in force on other scopes too.
@@ -362,9 +400,8 @@ pub(crate) async fn replace_limits(
         return Ok(before.id);
     }
     let scope = held.scope();
-    let owned = before.owner_kind == Some(scope.kind) && before.owner_id == Some(scope.id);
     let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(before.id));
-    if owned && users.limit(2).all(tx.db()).await?.len() < 2 {
+    if is_owner(before, scope) && users.limit(2).all(tx.db()).await?.len() < 2 {
         stamp(tx, &mut after);
         tx.update(&after).await?;
         let subject = Subject::budget(&after, place.team);
@@ -396,5 +433,10 @@ pub(crate) async fn replace_limits(
     tx.record(Event::made(AuditAction::BudgetCreated, subject, &after));
     let subject = Subject::budget(before, place.team);
     tx.record(Event::changed(AuditAction::BudgetAssigned, subject, &held.assignment, &assignment));
+    if is_owner(before, scope)
+        && let Some(next) = next_users(tx, [before.id].into_iter()).await?.remove(&before.id)
+    {
+        hand_over(tx, held, next, place.team).await?;
+    }
     Ok(after.id)
 }

@@ -1,7 +1,7 @@
 //! Budgets in force on scopes, with the counters of their current windows.
 
-use std::collections::BTreeMap;
-
+use entity::id::BudgetAssignmentId;
+use entity::role::Counting;
 use entity::value::Usd;
 use entity::{budget, budget_assignment};
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -11,15 +11,19 @@ use sea_orm::{
 };
 
 use super::visible_scopes;
-use crate::db::Reader;
-use crate::domain::scope::Scope;
+use crate::db::{Reader, among};
+use crate::domain::scope::{Scope, by_kind};
 use crate::error::Result;
 
 /// A budget in force, with the counters of its current window.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// The assignment.
-    pub assignment: budget_assignment::Model,
+    /// The assignment's id.
+    pub id: BudgetAssignmentId,
+    /// Where it is in force.
+    pub scope: Scope,
+    /// How the scope counts.
+    pub counting: Counting,
     /// The budget.
     pub budget: budget::Model,
     /// What was spent in the current window.
@@ -38,24 +42,16 @@ pub struct InForce {
     reason = "filtered by the scopes that the caller may look into"
 )]
 pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>> {
-    let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for scope in scopes {
-        by_kind.entry(scope.kind).or_default().push(scope.id);
-    }
-    let any = by_kind.into_iter().fold(Condition::any(), |any, (kind, ids)| {
-        any.add(
-            budget_assignment::Column::ScopeKind
-                .eq(kind)
-                .and(budget_assignment::Column::ScopeId.is_in(ids)),
-        )
+    let window = |column: &'static str| ("budget_windows", column);
+    let assigned = |column: &'static str| ("budget_assignments", column);
+    let any = by_kind(scopes).into_iter().fold(Condition::any(), |any, (kind, ids)| {
+        let kind = budget_assignment::Column::ScopeKind.eq(kind);
+        any.add(kind.and(among(reader.db(), assigned("scope_id"), ids)))
     });
-    let mut select = budget_assignment::Entity::find()
-        .find_also_related(budget::Entity)
+    let mut select = budget::Entity::find()
         .filter(any)
         .filter(visible_scopes(reader.actor()))
         .order_by_asc(budget_assignment::Column::Id);
-    let window = |column: &'static str| ("budget_windows", column);
-    let assigned = |column: &'static str| ("budget_assignments", column);
     let now = reader.now();
     let current = Condition::all()
         .add(Expr::col(window("budget_id")).equals(assigned("budget_id")))
@@ -70,16 +66,23 @@ pub async fn in_force(reader: &Reader, scopes: &[Scope]) -> Result<Vec<InForce>>
                 .add(Expr::col(window("ends_at")).is_null())
                 .add(Expr::col(window("ends_at")).gt(now)),
         );
+    let of_budget = Expr::col(assigned("budget_id")).equals(("budgets", "id"));
     let query = QueryTrait::query(&mut select);
+    query.join(JoinType::InnerJoin, "budget_assignments", of_budget);
     query.join(JoinType::LeftJoin, "budget_windows", current);
-    query.expr_as(Expr::col(window("spent")), "spent");
-    query.expr_as(Expr::col(window("reserved")), "reserved");
+    query.expr_as(Expr::col(assigned("id")), "assignment_id");
+    query.columns(["scope_kind", "scope_id", "counting"].map(assigned));
+    query.columns(["spent", "reserved"].map(window));
     let rows = reader.db().query_all(query).await?;
     rows.iter()
         .map(|row| {
+            let scope =
+                Scope { kind: row.try_get("", "scope_kind")?, id: row.try_get("", "scope_id")? };
             Ok(InForce {
-                assignment: budget_assignment::Model::from_query_result(row, "A_")?,
-                budget: budget::Model::from_query_result(row, "B_")?,
+                id: row.try_get("", "assignment_id")?,
+                scope,
+                counting: row.try_get("", "counting")?,
+                budget: budget::Model::from_query_result(row, "")?,
                 spent: row.try_get::<Option<Usd>>("", "spent")?.unwrap_or_default(),
                 reserved: row.try_get::<Option<Usd>>("", "reserved")?.unwrap_or_default(),
             })

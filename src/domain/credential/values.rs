@@ -37,11 +37,7 @@ pub(super) fn check(
     }
     for (index, (name, value)) in values.iter().enumerate().take(VALUES) {
         let field = format!("input.values.{index}");
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            let message = "write 1 to 64 letters, digits, and the characters _ - .";
-            faults.add(format!("{field}.name"), message);
-        }
+        check_name(faults, &format!("{field}.name"), name);
         if values[..index].iter().any(|(earlier, _)| earlier == name) {
             faults.add(format!("{field}.name"), "this is listed twice");
         }
@@ -58,6 +54,30 @@ pub(super) fn check(
     }
     if left + set == 0 && !stored.is_empty() {
         faults.add("input.values", "a credential needs a value: delete it instead");
+    }
+}
+
+fn check_name(faults: &mut Faults, field: &str, name: &str) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        faults.add(field, "write 1 to 64 letters, digits, and the characters _ - .");
+    }
+}
+
+/// Checks a value that is stored: it is sealed under a key, or a reference of the platform's.
+pub(crate) fn check_stored(
+    faults: &mut Faults,
+    value: &credential_value::Model,
+    of_platform: bool,
+) {
+    check_name(faults, "name", &value.name);
+    if value.reference.is_some() == value.sealed.is_some()
+        || value.sealed.is_some() != value.kek_id.is_some()
+    {
+        faults.add("sealed", "a value is sealed under a key, or a reference, and never both");
+    }
+    if value.reference.is_some() && !of_platform {
+        faults.add("reference", "only credentials of the platform refer to an environment");
     }
 }
 

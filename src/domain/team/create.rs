@@ -85,12 +85,11 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
     // Users, the creator among them, are locked before any budget.
     let users = membership::find_users(tx, organization, &members, "input.members").await?;
     let place = Place::team(&row);
-    let budgets = match input.budgets {
-        Some(entries) => entries,
-        None => {
-            let scope = Scope::platform_default(ScopeKind::TeamDefault);
-            budget::fitting_defaults(tx, scope, &place.ancestors, None).await?
-        }
+    let budgets = if let Some(entries) = input.budgets {
+        entries
+    } else {
+        let scope = Scope::platform_default(ScopeKind::TeamDefault);
+        budget::fitting_defaults(tx, scope, &place.ancestors, None).await?
     };
     if proof.roles().contains(&Role::SelfServe) && !is_admin(proof.roles()) {
         check_creator(tx, &row.model_access, &budgets).await?;

@@ -45,17 +45,17 @@ impl ApiKey {
 
     /// The id that the caller chose; unique within the team, or else for the owner. Null when none
     /// was chosen.
-    async fn external_id(&self) -> Option<&str> {
+    fn external_id(&self) -> Option<&str> {
         self.0.external_id.as_deref()
     }
 
     /// The display name; null for none.
-    async fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
     /// Who the key stands for.
-    async fn kind(&self) -> ApiKeyKind {
+    fn kind(&self) -> ApiKeyKind {
         self.0.kind.into()
     }
 
@@ -109,7 +109,7 @@ impl ApiKey {
     }
 
     /// Which models the key may call, of those that the scopes above allow.
-    async fn model_access(&self) -> ModelAccess {
+    fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
     }
 
@@ -140,17 +140,17 @@ impl ApiKey {
 
     /// What the key may be used for: `llm`, `management`, `management:read`, and paths that begin
     /// with `/`. Null for all that its kind allows.
-    async fn allowed_routes(&self) -> Option<&[String]> {
+    fn allowed_routes(&self) -> Option<&[String]> {
         self.0.allowed_routes.as_ref().map(|routes| routes.0.as_slice())
     }
 
     /// Labels.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         &self.0.tags.0
     }
 
     /// Free data.
-    async fn metadata(&self) -> &Value {
+    fn metadata(&self) -> &Value {
         &self.0.metadata
     }
 
@@ -180,52 +180,52 @@ impl ApiKey {
 
     /// Whether the key is refused because somebody blocked it. Its owner or its team may be blocked
     /// as well.
-    async fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.0.blocked_by.is_some()
     }
 
     /// Who blocked the key; null when it is not blocked.
-    async fn blocked_by(&self) -> Option<BlockLevel> {
+    fn blocked_by(&self) -> Option<BlockLevel> {
         self.0.blocked_by.map(Into::into)
     }
 
     /// Whether the key is refused because its time has come.
-    async fn is_expired(&self, ctx: &Context<'_>) -> bool {
+    fn is_expired(&self, ctx: &Context<'_>) -> bool {
         self.0.expires_at.is_some_and(|at| at <= ctx.reader().now())
     }
 
     /// The instant from which the key is refused; null for never.
-    async fn expires_at(&self) -> Option<Instant> {
+    fn expires_at(&self) -> Option<Instant> {
         self.0.expires_at.map(Instant)
     }
 
     /// The last use; behind by up to a minute; null for never.
-    async fn last_used_at(&self) -> Option<Instant> {
+    fn last_used_at(&self) -> Option<Instant> {
         self.0.last_used_at.map(Instant)
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the key was made.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Object, TypeName};
 use entity::budget;
+use entity::id::BudgetAssignmentId;
 use entity::value::Usd as Amount;
 
 use crate::domain::budget::InForce;
@@ -39,12 +40,12 @@ impl Budget {
     }
 
     /// The id that the caller chose; unique within the organization. Null when none was chosen.
-    async fn external_id(&self) -> Option<&str> {
+    fn external_id(&self) -> Option<&str> {
         self.0.external_id.as_deref()
     }
 
     /// The display name; null for a budget that one scope owns.
-    async fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
@@ -58,92 +59,100 @@ impl Budget {
     }
 
     /// Whether the budget stands alone, for scopes to attach; else one scope owns it.
-    async fn is_standalone(&self) -> bool {
+    fn is_standalone(&self) -> bool {
         self.0.owner_kind.is_none()
     }
 
     /// The most that may be spent in a window: a call is refused once spend has reached it. Null
     /// for no cap; 0 lets nothing through.
-    async fn max_spend(&self) -> Option<Usd> {
+    fn max_spend(&self) -> Option<Usd> {
         self.0.max_spend.map(Usd)
     }
 
     /// The spend at which a warning is due; null for none.
-    async fn soft_spend(&self) -> Option<Usd> {
+    fn soft_spend(&self) -> Option<Usd> {
         self.0.soft_spend.map(Usd)
     }
 
     /// The length of a window. `1d`, `7d` (Monday to Sunday) and `1mo` follow the calendar; ISO
     /// 8601 durations such as `P30D` roll from the day the budget was made. Null for one window
     /// without end.
-    async fn period(&self) -> Option<Duration> {
+    fn period(&self) -> Option<Duration> {
         self.0.period.clone().map(Duration)
     }
 
     /// The IANA time zone in which windows begin.
-    async fn time_zone(&self) -> &str {
+    fn time_zone(&self) -> &str {
         &self.0.time_zone
     }
 
     /// The most requests in a minute; null for no cap.
-    async fn requests_per_minute(&self) -> Option<BigInt> {
+    fn requests_per_minute(&self) -> Option<BigInt> {
         self.0.requests_per_minute.map(BigInt)
     }
 
     /// The most tokens in a minute; null for no cap.
-    async fn tokens_per_minute(&self) -> Option<BigInt> {
+    fn tokens_per_minute(&self) -> Option<BigInt> {
         self.0.tokens_per_minute.map(BigInt)
     }
 
     /// The most requests at once; null for no cap.
-    async fn max_parallel_requests(&self) -> Option<BigInt> {
+    fn max_parallel_requests(&self) -> Option<BigInt> {
         self.0.max_parallel_requests.map(BigInt)
     }
 
     /// Only calls of models with this name count, where `*` stands for any text; null for all.
-    async fn model_pattern(&self) -> Option<&str> {
+    fn model_pattern(&self) -> Option<&str> {
         self.0.model_pattern.as_deref()
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the budget was made.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }
 
 /// A budget in force on a scope, with the counters of its current window.
 #[derive(Clone, Debug)]
-pub struct BudgetAssignment(InForce);
+pub struct BudgetAssignment {
+    id: BudgetAssignmentId,
+    scope: Scope,
+    counting: entity::role::Counting,
+    budget: Budget,
+    spent: Amount,
+    reserved: Amount,
+}
 
 impl From<InForce> for BudgetAssignment {
     fn from(row: InForce) -> Self {
-        Self(row)
+        let InForce { id, scope, counting, budget, spent, reserved } = row;
+        Self { id, scope, counting, budget: budget.into(), spent, reserved }
     }
 }
 
 impl BudgetAssignment {
     fn window(&self, ctx: &Context<'_>) -> Option<Window> {
-        let budget = &self.0.budget;
+        let budget = &self.budget.0;
         let zone = budget.time_zone.parse().unwrap_or(chrono_tz::UTC);
         let period = limit::period(budget)?;
         Some(period.window_at(zone, budget.anchor_at, ctx.reader().now()))
@@ -154,55 +163,53 @@ impl BudgetAssignment {
 #[Object]
 impl BudgetAssignment {
     /// The assignment's id, `assignment_` and 32 hexadecimal digits.
-    async fn id(&self) -> ID {
-        ID(self.0.assignment.id.to_string())
+    fn id(&self) -> ID {
+        ID(self.id.to_string())
     }
 
     /// The budget.
-    async fn budget(&self) -> Budget {
-        self.0.budget.clone().into()
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The kind of scope.
-    async fn scope_kind(&self) -> ScopeKind {
-        self.0.assignment.scope_kind.into()
+    fn scope_kind(&self) -> ScopeKind {
+        self.scope.kind.into()
     }
 
     /// The id of the scope.
-    async fn scope_id(&self) -> ID {
-        let assignment = &self.0.assignment;
-        ID(Scope { kind: assignment.scope_kind, id: assignment.scope_id }.to_string())
+    fn scope_id(&self) -> ID {
+        ID(self.scope.to_string())
     }
 
     /// Whether the scope counts for itself or draws on the common pot.
-    async fn counting(&self) -> Counting {
-        self.0.assignment.counting.into()
+    fn counting(&self) -> Counting {
+        self.counting.into()
     }
 
     /// What was spent in the current window.
-    async fn spent(&self) -> Usd {
-        Usd(self.0.spent)
+    fn spent(&self) -> Usd {
+        Usd(self.spent)
     }
 
     /// What is held in the current window for calls under way.
-    async fn reserved(&self) -> Usd {
-        Usd(self.0.reserved)
+    fn reserved(&self) -> Usd {
+        Usd(self.reserved)
     }
 
     /// What is left of `maxSpend` in the current window, never below zero; null without a cap.
-    async fn remaining(&self) -> Option<Usd> {
-        let used =
-            self.0.spent.checked_add(self.0.reserved).unwrap_or(Amount::from_nanos(i64::MAX));
-        self.0.budget.max_spend.map(|max| Usd(max.remaining_after(used)))
+    fn remaining(&self) -> Option<Usd> {
+        let used = self.spent.checked_add(self.reserved).unwrap_or(Amount::from_nanos(i64::MAX));
+        self.budget.0.max_spend.map(|max| Usd(max.remaining_after(used)))
     }
 
     /// When the current window began; null for a window without end, which began with the budget.
-    async fn window_started_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+    fn window_started_at(&self, ctx: &Context<'_>) -> Option<Instant> {
         self.window(ctx).map(|window| window.starts_at.into())
     }
 
     /// When the current window ends and a new one begins; null for a window without end.
-    async fn resets_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+    fn resets_at(&self, ctx: &Context<'_>) -> Option<Instant> {
         self.window(ctx).map(|window| window.ends_at.into())
     }
 }

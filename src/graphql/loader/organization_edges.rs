@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
 use entity::id::{Id, OrganizationId};
 use entity::{organization_membership, team};
 
-use super::{Loaded, by_page};
+use super::by_page;
 use crate::db::page::Rows;
 use crate::db::{Page, Reader};
 use crate::domain::{organization_membership as membership, team as teams};
-use crate::error::Error;
+use crate::graphql::batch::{Loaded, Loader};
 
 /// The teams of an organization.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +27,6 @@ pub(in crate::graphql) struct OrganizationMemberCountOf(pub OrganizationId);
 
 impl Loader<TeamsOf> for Reader {
     type Value = Rows<team::Model>;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[TeamsOf]) -> Loaded<TeamsOf, Self::Value> {
         let mut loaded = HashMap::new();
@@ -47,7 +45,6 @@ impl Loader<TeamsOf> for Reader {
 
 impl Loader<TeamCountOf> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[TeamCountOf]) -> Loaded<TeamCountOf, u64> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
@@ -58,7 +55,6 @@ impl Loader<TeamCountOf> for Reader {
 
 impl Loader<OrganizationMembersOf> for Reader {
     type Value = Rows<organization_membership::Model>;
-    type Error = Arc<Error>;
 
     async fn load(
         &self,
@@ -78,7 +74,6 @@ impl Loader<OrganizationMembersOf> for Reader {
 
 impl Loader<OrganizationMemberCountOf> for Reader {
     type Value = u64;
-    type Error = Arc<Error>;
 
     async fn load(
         &self,

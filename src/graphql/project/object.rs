@@ -53,17 +53,17 @@ impl Project {
     }
 
     /// The id that the caller chose; unique within the organization. Null when none was chosen.
-    async fn external_id(&self) -> Option<&str> {
+    fn external_id(&self) -> Option<&str> {
         self.0.external_id.as_deref()
     }
 
     /// The display name; not unique.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
     /// What the project is about; null for nothing said.
-    async fn description(&self) -> Option<&str> {
+    fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
@@ -76,7 +76,7 @@ impl Project {
     }
 
     /// Which models the project may call, of those that its team allows.
-    async fn model_access(&self) -> ModelAccess {
+    fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
     }
 
@@ -96,29 +96,29 @@ impl Project {
     }
 
     /// Free data. Null when you may not read it: it is for the team's admins and those above.
-    async fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
+    fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
         self.may(ctx, Permission::ProjectDetailRead).then_some(&self.0.metadata)
     }
 
     /// Labels.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         &self.0.tags.0
     }
 
     /// What a gateway lets the project's calls reach, as it was given. Null when nothing was said,
     /// or you may not read it.
-    async fn object_permissions(&self, ctx: &Context<'_>) -> Option<&Value> {
+    fn object_permissions(&self, ctx: &Context<'_>) -> Option<&Value> {
         let permissions = self.0.object_permissions.as_ref();
         permissions.filter(|_| self.may(ctx, Permission::ProjectDetailRead))
     }
 
     /// Whether every call of the project's keys is refused. Its team may be blocked as well.
-    async fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.0.blocked_by.is_some()
     }
 
     /// Who blocked the project; null when it is not blocked.
-    async fn blocked_by(&self) -> Option<BlockLevel> {
+    fn blocked_by(&self) -> Option<BlockLevel> {
         self.0.blocked_by.map(Into::into)
     }
 
@@ -153,7 +153,7 @@ impl Project {
     }
 
     /// Whether you may do this to the project: for buttons that need not be shown.
-    async fn viewer_can(
+    fn viewer_can(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What you want to do.")] permission: Permission,
@@ -162,27 +162,27 @@ impl Project {
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the project was made.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }

@@ -55,12 +55,12 @@ impl TeamMembership {
     }
 
     /// What the user is in the team.
-    async fn role(&self) -> TeamRole {
+    fn role(&self) -> TeamRole {
         self.0.role.into()
     }
 
     /// Which models the member may call, of those that the team allows.
-    async fn model_access(&self) -> ModelAccess {
+    fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
     }
 
@@ -107,27 +107,27 @@ impl TeamMembership {
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the user became a member.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who added the member: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When the membership was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }

@@ -62,7 +62,7 @@ impl TeamMemberDefaults {
     }
 
     /// Which models new members may call, of those that the team allows.
-    async fn model_access(&self) -> ModelAccess {
+    fn model_access(&self) -> ModelAccess {
         self.0.member_model_access.clone().into()
     }
 }
@@ -76,12 +76,12 @@ impl Team {
     }
 
     /// The id that the caller chose; unique within the organization. Null when none was chosen.
-    async fn external_id(&self) -> Option<&str> {
+    fn external_id(&self) -> Option<&str> {
         self.0.external_id.as_deref()
     }
 
     /// The display name; not unique.
-    async fn name(&self) -> &str {
+    fn name(&self) -> &str {
         &self.0.name
     }
 
@@ -95,17 +95,17 @@ impl Team {
     }
 
     /// Free data. Null when you may not read it: it is for the team's admins and those above.
-    async fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
+    fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
         self.may(ctx, Permission::TeamDetailRead).then_some(&self.0.metadata)
     }
 
     /// Labels.
-    async fn tags(&self) -> &[String] {
+    fn tags(&self) -> &[String] {
         &self.0.tags.0
     }
 
     /// Which models the team may call, of those that its organization allows.
-    async fn model_access(&self) -> ModelAccess {
+    fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
     }
 
@@ -135,39 +135,39 @@ impl Team {
     }
 
     /// Whether every call of the team's keys is refused.
-    async fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.0.blocked_by.is_some()
     }
 
     /// Who blocked the team; null when it is not blocked.
-    async fn blocked_by(&self) -> Option<BlockLevel> {
+    fn blocked_by(&self) -> Option<BlockLevel> {
         self.0.blocked_by.map(Into::into)
     }
 
     /// Whether anybody may join as a plain member.
-    async fn is_joinable(&self) -> bool {
+    fn is_joinable(&self) -> bool {
         self.0.is_joinable
     }
 
     /// What plain members may do beside what every member may.
-    async fn member_permissions(&self) -> Vec<TeamMemberPermission> {
+    fn member_permissions(&self) -> Vec<TeamMemberPermission> {
         self.0.member_permissions.0.iter().map(|permission| (*permission).into()).collect()
     }
 
     /// Settings that a gateway applies to the team's calls. Null when there are none, or you may
     /// not read them.
-    async fn router_settings(&self, ctx: &Context<'_>) -> Option<&Value> {
+    fn router_settings(&self, ctx: &Context<'_>) -> Option<&Value> {
         self.0.router_settings.as_ref().filter(|_| self.may(ctx, Permission::TeamDetailRead))
     }
 
     /// Names of guardrails that a gateway applies to the team's calls.
-    async fn guardrails(&self) -> &[String] {
+    fn guardrails(&self) -> &[String] {
         &self.0.guardrails.0
     }
 
     /// What new members start with. Null when you may not read it: it is for the team's admins and
     /// those above.
-    async fn member_defaults(&self, ctx: &Context<'_>) -> Option<TeamMemberDefaults> {
+    fn member_defaults(&self, ctx: &Context<'_>) -> Option<TeamMemberDefaults> {
         let readable = self.may(ctx, Permission::TeamDetailRead);
         readable.then(|| TeamMemberDefaults(self.0.clone()))
     }
@@ -234,7 +234,7 @@ impl Team {
     }
 
     /// Whether you may do this to the team: for buttons that need not be shown.
-    async fn viewer_can(
+    fn viewer_can(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What you want to do.")] permission: Permission,
@@ -243,27 +243,27 @@ impl Team {
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the team was made.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }

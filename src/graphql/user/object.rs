@@ -69,7 +69,7 @@ impl User {
     }
 
     /// The id that the platform chose; unique among users. Null when none was chosen.
-    async fn external_id(&self) -> Option<&str> {
+    fn external_id(&self) -> Option<&str> {
         self.0.external_id.as_deref()
     }
 
@@ -96,46 +96,46 @@ impl User {
 
     /// Who says that the address is the user's; null for one that users give themselves, by which
     /// nobody finds them.
-    async fn email_confirmed_by(&self) -> Option<EmailConfirmation> {
+    fn email_confirmed_by(&self) -> Option<EmailConfirmation> {
         self.0.email_confirmed_by.map(Into::into)
     }
 
     /// The display name; null while the user is known by an address only.
-    async fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
     /// Whether the user is known by an e-mail address only: somebody invited it, and it has not
     /// come yet.
-    async fn is_pending(&self) -> bool {
+    fn is_pending(&self) -> bool {
         self.0.name.is_none() && self.0.external_id.is_none()
     }
 
     /// What the user may do on the platform. Null when you may not read it: it is for the user, for
     /// admins of the organization that manages it and for those above.
-    async fn platform_role(&self, ctx: &Context<'_>) -> Option<PlatformRole> {
+    fn platform_role(&self, ctx: &Context<'_>) -> Option<PlatformRole> {
         self.shows_details(ctx).then(|| self.0.platform_role.into())
     }
 
     /// Which models the user's personal keys may call. Null when you may not read it, as with
     /// `platformRole`.
-    async fn model_access(&self, ctx: &Context<'_>) -> Option<ModelAccess> {
+    fn model_access(&self, ctx: &Context<'_>) -> Option<ModelAccess> {
         self.shows_details(ctx).then(|| self.0.model_access.clone().into())
     }
 
     /// Whether every key of the user is refused. Null when you may not read it, as with
     /// `platformRole`.
-    async fn is_blocked(&self, ctx: &Context<'_>) -> Option<bool> {
+    fn is_blocked(&self, ctx: &Context<'_>) -> Option<bool> {
         self.shows_details(ctx).then_some(self.0.blocked_by.is_some())
     }
 
     /// Who blocked the user; null when it is not blocked, or you may not read it.
-    async fn blocked_by(&self, ctx: &Context<'_>) -> Option<BlockLevel> {
+    fn blocked_by(&self, ctx: &Context<'_>) -> Option<BlockLevel> {
         self.0.blocked_by.filter(|_| self.shows_details(ctx)).map(Into::into)
     }
 
     /// Free data. Null when you may not read it, as with `platformRole`.
-    async fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
+    fn metadata(&self, ctx: &Context<'_>) -> Option<&Value> {
         self.shows_details(ctx).then_some(&self.0.metadata)
     }
 
@@ -189,27 +189,27 @@ impl User {
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.
-    async fn version(&self) -> i32 {
+    fn version(&self) -> i32 {
         self.0.version
     }
 
     /// When the user was made.
-    async fn created_at(&self) -> Instant {
+    fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }
 
     /// Who made it: the id of a user or key, or `bootstrap`.
-    async fn created_by(&self) -> &str {
+    fn created_by(&self) -> &str {
         &self.0.created_by
     }
 
     /// When it was last changed.
-    async fn updated_at(&self) -> Instant {
+    fn updated_at(&self) -> Instant {
         self.0.updated_at.into()
     }
 
     /// Who changed it last.
-    async fn updated_by(&self) -> &str {
+    fn updated_by(&self) -> &str {
         &self.0.updated_by
     }
 }
