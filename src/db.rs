@@ -310,16 +310,10 @@ async fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<Databas
                 .pragma("query_only", query_only)
         }
     };
-<<<<<<< HEAD
-    let writer = sea_orm::Database::connect(connect(1, false)).await?;
-    let reader = sea_orm::Database::connect(connect(settings.max_connections, true)).await?;
-    let checks = sea_orm::Database::connect(connect(settings.check_connections, true)).await?;
-    Ok(Database { writer, reader, checks, _lock: Some(std::sync::Arc::new(lock)) })
-=======
     let writer = connect_sqlite(path, settings, 1, served("OFF")).await?;
     let reader = connect_sqlite(path, settings, settings.max_connections, served("ON")).await?;
-    Ok(Database { writer, reader, _lock: Some(std::sync::Arc::new(lock)) })
->>>>>>> main
+    let checks = connect_sqlite(path, settings, settings.check_connections, served("ON")).await?;
+    Ok(Database { writer, reader, checks, _lock: Some(std::sync::Arc::new(lock)) })
 }
 
 async fn connect_sqlite(

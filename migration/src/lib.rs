@@ -25,12 +25,9 @@ mod m20261121_000016_create_models;
 mod m20261121_000017_create_access_groups;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
-<<<<<<< HEAD
-mod m20261125_000050_add_transaction_to_change_log;
-=======
 mod m20261125_000020_find_windows_by_scope;
 mod m20261125_000060_index_external_ids;
->>>>>>> main
+mod m20261126_000090_add_transaction_to_change_log;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -58,12 +55,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_create_credentials::Migration),
             Box::new(m20261121_000016_create_models::Migration),
             Box::new(m20261121_000017_create_access_groups::Migration),
-<<<<<<< HEAD
-            Box::new(m20261125_000050_add_transaction_to_change_log::Migration),
-=======
             Box::new(m20261125_000020_find_windows_by_scope::Migration),
             Box::new(m20261125_000060_index_external_ids::Migration),
->>>>>>> main
+            Box::new(m20261126_000090_add_transaction_to_change_log::Migration),
         ]
     }
 }

@@ -166,11 +166,7 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
     set(&mut after.end_user_is_required, input.end_user_is_required);
     set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
-<<<<<<< HEAD
     set(&mut after.serve_stale_checks, input.serve_stale_checks);
-    set(&mut after.chosen_secrets_are_allowed, input.chosen_secrets_are_allowed);
-=======
->>>>>>> main
     let mut faults = Faults::default();
     let bounds = after.key_bounds.each_mut().into_iter().zip(input.key_bounds);
     for ((bound, change), role) in bounds.zip(ROLES) {
