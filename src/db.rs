@@ -142,10 +142,15 @@ impl Database {
                     options.create_if_missing(false).read_only(true)
                 });
                 let reader = reader.await?;
-                Ok(Self { writer: reader.clone(), reader, _lock: None })
+                let (writer, checks) = (reader.clone(), reader.clone());
+                Ok(Self { writer, reader, checks, _lock: None })
             }
             Location::Postgres(url) => {
-                let one = DatabaseSettings { max_connections: 1, ..settings.clone() };
+                let one = DatabaseSettings {
+                    max_connections: 1,
+                    check_connections: 1,
+                    ..settings.clone()
+                };
                 open_postgres(url, &one).await
             }
         }
