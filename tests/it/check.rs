@@ -370,6 +370,7 @@ async fn a_body_that_is_not_understood_is_refused_with_the_place_of_the_fault() 
             (json!({ "credential": secret, "tags": vec!["a"; 51] }), "tags"),
             (json!({ "credential": secret, "ip": "nowhere" }), "ip"),
             (json!({ "credential": secret, "mode": "spend" }), "mode"),
+            (json!({ "credential": secret, "mode": "reserve" }), "mode"),
             (json!({ "credential": secret, "estimate": { "costUsd": 0.5 } }), "estimate.costUsd"),
             (json!({ "credential": secret, "estimate": { "costUsd": "-1" } }), "estimate.costUsd"),
             (json!({ "credential": secret, "estimate": { "costUsd": "1e3" } }), "estimate.costUsd"),

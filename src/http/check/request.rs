@@ -154,6 +154,10 @@ impl Body {
         if self.idempotency_key.is_some() && self.request_id.is_some() {
             wrong("idempotencyKey", "this is another name of requestId: give one of them");
         }
+        if self.mode == Some(Mode::Reserve) {
+            // A gateway that believes that something is held for it would overspend.
+            wrong("mode", "nothing can be held for calls: ask with the mode check");
+        }
         let estimate = self.estimate.unwrap_or_default();
         let call = Call {
             model: self.model,
