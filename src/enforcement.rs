@@ -167,7 +167,7 @@ impl Enforcement {
         let pruned = TimeDelta::from_std(parts.settings.change_log / 2).unwrap_or(TimeDelta::MAX);
         match &changes.changed {
             // Of what was pruned meanwhile nothing is known.
-            Some(changed) if gap <= pruned => parts.marks.change(changed),
+            Some(objects) if gap <= pruned => parts.marks.change(objects),
             _ => {
                 tracing::info!(revision = changes.mark.revision, "everything is read anew");
                 parts.marks.change_all();

@@ -93,9 +93,12 @@ pub(super) struct Cache<S: Source> {
 
 struct Queue<S: Source> {
     waiting: VecDeque<S::Key>,
-    asked: HashMap<S::Key, Vec<oneshot::Sender<Answer<S::Value>>>>,
+    asked: HashMap<S::Key, Waiting<S::Value>>,
     readings: usize,
 }
+
+/// Those who wait for an entry.
+type Waiting<V> = Vec<oneshot::Sender<Answer<V>>>;
 
 /// What those who wait get, and what it cost.
 type Answer<V> = (Result<V, Failure>, u32);
@@ -149,10 +152,9 @@ impl<S: Source> Cache<S> {
         if let Some(value) = self.peek(key, now) {
             return Ok(value);
         }
-        let (answer, statements) = match timeout(PATIENCE, self.ask(key)).await {
-            Ok(Ok(answer)) => answer,
+        let Ok(Ok((answer, statements))) = timeout(PATIENCE, self.ask(key)).await else {
             // Too late, or the reading has ended without an answer.
-            Ok(Err(_)) | Err(_) => return Err(Error::Unavailable),
+            return Err(Error::Unavailable);
         };
         count.add(statements);
         answer.map_err(Error::from)
@@ -243,7 +245,7 @@ impl<S: Source> Cache<S> {
                 Keep::Briefly => self.kept_briefly.put(key.clone(), value, dependencies, now),
                 Keep::Never => {}
             }
-            batch.answer(&key, Ok(read.value), statements);
+            batch.answer(&key, &Ok(read.value), statements);
         }
     }
 }
@@ -292,7 +294,7 @@ struct Batch<'a, S: Source> {
 }
 
 impl<S: Source> Batch<'_, S> {
-    fn answer(&self, key: &S::Key, answer: Result<S::Value, Failure>, statements: u32) {
+    fn answer(&self, key: &S::Key, answer: &Result<S::Value, Failure>, statements: u32) {
         let waiting = self.cache.queue().asked.remove(key).unwrap_or_default();
         for sender in waiting {
             // Whoever has left needs no answer.
@@ -302,7 +304,7 @@ impl<S: Source> Batch<'_, S> {
 
     fn answer_all(&mut self, failure: Failure, statements: u32) {
         for key in std::mem::take(&mut self.keys) {
-            self.answer(&key, Err(failure), statements);
+            self.answer(&key, &Err(failure), statements);
         }
     }
 }

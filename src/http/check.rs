@@ -2,7 +2,7 @@
 //!
 //! A gateway's key asks about any credential; any other key asks about itself alone. Requests and
 //! answers are JSON; a refusal of a single check has the status and the error body that clients of
-//! OpenAI's API know, with the decision beside it (`docs/enforcement.md`). Warm, nothing here touches
+//! `OpenAI`'s API know, with the decision beside it (`docs/enforcement.md`). Warm, nothing here touches
 //! the database.
 
 mod answer;

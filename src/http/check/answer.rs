@@ -1,4 +1,4 @@
-//! Answers to checks: statuses, bodies in the shape of OpenAI's API, and the headers that gateways pass
+//! Answers to checks: statuses, bodies in the shape of `OpenAI`'s API, and the headers that gateways pass
 //! on.
 
 use axum::body::Body;
@@ -66,7 +66,7 @@ fn shown(code: Code) -> Shown {
 /// without a period waits for a person.
 const UNKNOWN_WAIT: i64 = 3_600;
 
-/// An error body in the shape of OpenAI's API.
+/// An error body in the shape of `OpenAI`'s API.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     message: &'a str,
@@ -306,6 +306,12 @@ pub(super) fn single(verdict: &Verdict, audience: Audience, names: &Headers) -> 
     response
 }
 
+/// The body of the answer to a batch.
+#[derive(Serialize)]
+struct Decisions<'a> {
+    decisions: Vec<Decided<'a>>,
+}
+
 /// The answers to many checks. Each has the status that it would have by itself.
 pub(super) fn batch(verdicts: &[Verdict], audience: Audience) -> Response<Body> {
     let one = |verdict| {
@@ -314,10 +320,6 @@ pub(super) fn batch(verdicts: &[Verdict], audience: Audience) -> Response<Body> 
         decided.status = Some(status.as_u16());
         decided
     };
-    #[derive(Serialize)]
-    struct Decisions<'a> {
-        decisions: Vec<Decided<'a>>,
-    }
     json(StatusCode::OK, &Decisions { decisions: verdicts.iter().map(one).collect() })
 }
 
