@@ -94,134 +94,100 @@ async fn a_gateway_is_told_whose_call_it_is() {
     .await;
 }
 
-/// Statuses and error bodies, one for each code (GATEWAYS 1.1; AC-1, AC-2, AC-6, AC-8, C-A13, C-A14).
+/// AC-1, AC-2: what is blocked between the key and its team refuses, until it is unblocked.
 #[tokio::test]
-async fn every_denial_has_its_status_and_an_error_of_the_known_shape() {
+async fn what_is_blocked_is_denied_with_an_error_of_the_known_shape() {
     on_each_database(async |app| {
         let scene = Scene::new(app).await;
         let admin = app.admin();
-        let world = &scene.world;
         let call = json!({ "model": "gpt-4o" });
-        let key = |access: Value| json!({ "id": scene.key, "modelAccess": access });
-        let all = json!({ "mode": "ALL" });
-        for (field, on, off, body, status, code, error) in [
-            (
-                "apiKeyBlock",
-                json!({ "id": scene.key }),
-                "apiKeyUnblock",
-                &call,
-                403,
-                "BLOCKED",
-                "access_denied",
-            ),
-            (
-                "userBlock",
-                json!({ "id": world.users["member"] }),
-                "userUnblock",
-                &call,
-                403,
-                "BLOCKED",
-                "access_denied",
-            ),
-            (
-                "teamBlock",
-                json!({ "id": world.a1 }),
-                "teamUnblock",
-                &call,
-                403,
-                "BLOCKED",
-                "access_denied",
-            ),
+        for (noun, id) in [
+            ("apiKey", &scene.key),
+            ("user", &scene.world.users["member"]),
+            ("team", &scene.world.a1),
         ] {
-            let selection = if field.starts_with("apiKey") {
-                "apiKey { id }"
-            } else if field.starts_with("user") {
-                "user { id }"
-            } else {
-                "team { id }"
-            };
-            done(&admin, field, on.clone(), selection).await;
-            let answer = scene.ask(body.clone()).await;
-            denied(&answer, status, code);
-            assert_eq!(answer.body["error"]["code"], error);
+            let (input, selection) = (json!({ "id": id }), format!("{noun} {{ id }}"));
+            done(&admin, &format!("{noun}Block"), input.clone(), &selection).await;
+            let answer = scene.ask(call.clone()).await;
+            denied(&answer, 403, "BLOCKED");
+            assert_eq!(answer.body["error"]["code"], "access_denied");
             assert_eq!(answer.body["error"]["type"], "permission_error");
-            done(&admin, off, on, selection).await;
-            assert_eq!(scene.ask(body.clone()).await.status, 200, "{field}");
+            done(&admin, &format!("{noun}Unblock"), input, &selection).await;
+            assert_eq!(scene.ask(call.clone()).await.status, 200, "{noun}");
         }
+        let input = json!({ "externalId": "ada" });
+        let made = done(&admin, "endUserCreate", input, "endUser { id }").await;
+        let input = json!({ "id": made["endUser"]["id"] });
+        done(&admin, "endUserBlock", input, "endUser { id }").await;
+        let answer = scene.ask(json!({ "model": "m", "endUser": "ada" })).await;
+        denied(&answer, 403, "BLOCKED");
+        assert_eq!(answer.body["scope"]["kind"], "END_USER");
+    })
+    .await;
+}
+
+/// Statuses and error bodies of what a key may not call (GATEWAYS 1.1; AC-6, AC-8, C-A13, C-A14).
+#[tokio::test]
+async fn what_a_key_may_not_call_is_denied_with_the_member_at_fault() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app).await;
+        let admin = app.admin();
+        let key = |field: &str, value: Value| json!({ "id": scene.key, field: value });
+        let update = async |input: Value| {
+            done(&admin, "apiKeyUpdate", input, "apiKey { id }").await;
+        };
+        let call = json!({ "model": "gpt-4o" });
         let list = json!({ "mode": "LIST", "models": ["o3"] });
-        done(&admin, "apiKeyUpdate", key(list), "apiKey { id }").await;
+        update(key("modelAccess", list)).await;
         let answer = scene.ask(call.clone()).await;
         denied(&answer, 403, "MODEL_NOT_ALLOWED");
         assert_eq!(answer.body["error"]["param"], "model");
         assert_eq!(answer.body["scope"], json!({ "kind": "API_KEY", "id": scene.key }));
-        done(&admin, "apiKeyUpdate", key(all), "apiKey { id }").await;
-        let made = done(
-            &admin,
-            "modelCreate",
-            json!({ "name": "gpt-4o", "provider": "openai" }),
-            "model { id }",
-        )
-        .await;
+        update(key("modelAccess", json!({ "mode": "ALL" }))).await;
+        let input = json!({ "name": "gpt-4o", "provider": "openai" });
+        let made = done(&admin, "modelCreate", input, "model { id }").await;
         done(&admin, "modelBlock", json!({ "id": made["model"]["id"] }), "model { id }").await;
-        denied(&scene.ask(call.clone()).await, 403, "MODEL_BLOCKED");
-        done(&admin, "modelDelete", json!({ "ids": [made["model"]["id"]] }), "deletedIds").await;
-        let routes = json!({ "id": scene.key, "allowedRoutes": ["/v1/embeddings"] });
-        done(&admin, "apiKeyUpdate", routes, "apiKey { id }").await;
-        denied(
-            &scene.ask(json!({ "model": "m", "route": "/v1/chat/completions" })).await,
-            403,
-            "ROUTE_NOT_ALLOWED",
-        );
-        done(
-            &admin,
-            "apiKeyUpdate",
-            json!({ "id": scene.key, "allowedRoutes": null }),
-            "apiKey { id }",
-        )
-        .await;
-        done(
-            &admin,
-            "settingsUpdate",
-            json!({ "endUserIsRequired": true }),
-            "settings { version }",
-        )
-        .await;
+        denied(&scene.ask(call).await, 403, "MODEL_BLOCKED");
+        update(key("allowedRoutes", json!(["/v1/embeddings"]))).await;
+        let answer = scene.ask(json!({ "model": "m", "route": "/v1/chat/completions" })).await;
+        denied(&answer, 403, "ROUTE_NOT_ALLOWED");
+        update(key("allowedRoutes", Value::Null)).await;
+        let required = json!({ "endUserIsRequired": true });
+        done(&admin, "settingsUpdate", required, "settings { version }").await;
         for end_user in [Value::Null, json!("")] {
             let answer = scene.ask(json!({ "model": "m", "endUser": end_user })).await;
             denied(&answer, 403, "END_USER_REQUIRED");
             assert_eq!(answer.body["error"]["param"], "user");
         }
         assert_eq!(scene.ask(json!({ "model": "m", "endUser": "ada" })).await.status, 200);
-        done(
-            &admin,
-            "settingsUpdate",
-            json!({ "endUserIsRequired": false }),
-            "settings { version }",
-        )
-        .await;
-        let made =
-            done(&admin, "endUserCreate", json!({ "externalId": "ada" }), "endUser { id }").await;
-        done(&admin, "endUserBlock", json!({ "id": made["endUser"]["id"] }), "endUser { id }")
-            .await;
-        let answer = scene.ask(json!({ "model": "m", "endUser": "ada" })).await;
-        denied(&answer, 403, "BLOCKED");
-        assert_eq!(answer.body["scope"]["kind"], "END_USER");
-        for credential in [json!("sk-unknown"), json!("not a key"), json!(world.keys["gateway"])] {
+    })
+    .await;
+}
+
+/// SECURITY 5: whoever presents a key that is not in force is told the same. An answer is not kept
+/// beyond the end of its key.
+#[tokio::test]
+async fn a_key_that_is_not_in_force_is_unauthorized() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app).await;
+        let gateway = &scene.world.keys["gateway"];
+        for credential in ["sk-unknown", "not a key", gateway] {
             let answer = scene.gateway.check(json!({ "credential": credential })).await;
             denied(&answer, 401, "INVALID_CREDENTIAL");
             assert_eq!(answer.body["error"]["code"], "invalid_api_key");
             assert_eq!(answer.body.get("principal"), None);
         }
-        let answer = scene.gateway.check(json!({ "keyId": world.keys["gateway"] })).await;
+        let answer = scene.gateway.check(json!({ "keyId": gateway })).await;
         denied(&answer, 401, "WRONG_KIND");
         let soon = json!({ "id": scene.key, "expiresAt": "2026-11-21T12:00:01Z" });
-        done(&admin, "apiKeyUpdate", soon, "apiKey { id }").await;
+        done(&app.admin(), "apiKeyUpdate", soon, "apiKey { id }").await;
+        let call = json!({ "model": "gpt-4o" });
         let answer = scene.ask(call.clone()).await;
         assert_eq!((answer.status, &answer.body["cacheTtlMs"]), (200, &json!(1000)));
         app.clock.set("2026-11-21T12:00:00.400Z".parse().unwrap());
         assert_eq!(scene.ask(call.clone()).await.body["cacheTtlMs"], 600);
         app.clock.set("2026-11-21T12:00:01Z".parse().unwrap());
-        denied(&scene.ask(call.clone()).await, 401, "EXPIRED");
+        denied(&scene.ask(call).await, 401, "EXPIRED");
     })
     .await;
 }
