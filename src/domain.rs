@@ -11,6 +11,7 @@ pub mod credential;
 pub mod destination;
 pub mod end_user;
 pub mod field;
+pub mod ledger;
 pub mod limit;
 pub mod llm_model;
 pub mod membership;
@@ -25,6 +26,7 @@ pub mod scope;
 pub mod settings;
 pub mod tag;
 pub mod team;
+pub mod usage;
 pub mod user;
 
 /// The most objects that an error names.

@@ -25,6 +25,13 @@ mod m20261121_000016_create_models;
 mod m20261121_000017_create_access_groups;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
+mod m20261125_000030_create_usage_events;
+mod m20261125_000031_create_reservations;
+mod m20261125_000032_create_usage_daily;
+mod m20261125_000033_create_spend_totals;
+mod m20261125_000034_add_marks_to_budget_windows;
+mod m20261125_000035_create_budget_alerts;
+mod m20261125_000036_add_changes_to_budgets;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -52,6 +59,13 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_create_credentials::Migration),
             Box::new(m20261121_000016_create_models::Migration),
             Box::new(m20261121_000017_create_access_groups::Migration),
+            Box::new(m20261125_000030_create_usage_events::Migration),
+            Box::new(m20261125_000031_create_reservations::Migration),
+            Box::new(m20261125_000032_create_usage_daily::Migration),
+            Box::new(m20261125_000033_create_spend_totals::Migration),
+            Box::new(m20261125_000034_add_marks_to_budget_windows::Migration),
+            Box::new(m20261125_000035_create_budget_alerts::Migration),
+            Box::new(m20261125_000036_add_changes_to_budgets::Migration),
         ]
     }
 }

@@ -1,18 +1,17 @@
 //! The objects `Budget` and `BudgetAssignment`.
 
-use async_graphql::{Context, ID, Object, TypeName};
+use async_graphql::{Context, ID, Object, SimpleObject, TypeName};
 use entity::budget;
 use entity::value::Usd as Amount;
 
-use crate::domain::budget::InForce;
-use crate::domain::limit;
-use crate::domain::period::Window;
+use crate::domain::budget::{InForce, window};
+use crate::domain::ledger::alert;
 use crate::domain::scope::Scope;
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::ApiResult;
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::{BigInt, Duration, Instant, Usd};
-use crate::graphql::value::{Counting, ScopeKind};
+use crate::graphql::value::{BudgetThreshold, Counting, ScopeKind};
 
 /// A limit on spend, rates and concurrency.
 #[derive(Clone, Debug)]
@@ -80,6 +79,21 @@ impl Budget {
         self.0.period.clone().map(Duration)
     }
 
+    /// When `period` and `timeZone` take effect that were changed: at the end of the window in which
+    /// they were changed. Null when they have.
+    async fn period_changes_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+        window::pending_change(&self.0, ctx.reader().now()).map(Into::into)
+    }
+
+    /// What may be spent beyond `maxSpend` for some time; null for nothing, and when it is over.
+    async fn temporary_increase(&self, ctx: &Context<'_>) -> Option<BudgetIncrease> {
+        let increase = window::increase_of(&self.0)?;
+        (ctx.reader().now() < increase.ends_at).then(|| BudgetIncrease {
+            amount: Usd(increase.amount),
+            ends_at: increase.ends_at.into(),
+        })
+    }
+
     /// The IANA time zone in which windows begin.
     async fn time_zone(&self) -> &str {
         &self.0.time_zone
@@ -131,6 +145,15 @@ impl Budget {
     }
 }
 
+/// More to spend for some time.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct BudgetIncrease {
+    /// How much more, in every window that is current meanwhile.
+    amount: Usd,
+    /// The instant from which it is over.
+    ends_at: Instant,
+}
+
 /// A budget in force on a scope, with the counters of its current window.
 #[derive(Clone, Debug)]
 pub struct BudgetAssignment(InForce);
@@ -138,15 +161,6 @@ pub struct BudgetAssignment(InForce);
 impl From<InForce> for BudgetAssignment {
     fn from(row: InForce) -> Self {
         Self(row)
-    }
-}
-
-impl BudgetAssignment {
-    fn window(&self, ctx: &Context<'_>) -> Option<Window> {
-        let budget = &self.0.budget;
-        let zone = budget.time_zone.parse().unwrap_or(chrono_tz::UTC);
-        let period = limit::period(budget)?;
-        Some(period.window_at(zone, budget.anchor_at, ctx.reader().now()))
     }
 }
 
@@ -189,20 +203,27 @@ impl BudgetAssignment {
         Usd(self.0.reserved)
     }
 
-    /// What is left of `maxSpend` in the current window, never below zero; null without a cap.
-    async fn remaining(&self) -> Option<Usd> {
+    /// What is left of `maxSpend` in the current window, never below zero; with `temporaryIncrease`
+    /// while that lasts. Null without a cap.
+    async fn remaining(&self, ctx: &Context<'_>) -> Option<Usd> {
         let used =
             self.0.spent.checked_add(self.0.reserved).unwrap_or(Amount::from_nanos(i64::MAX));
-        self.0.budget.max_spend.map(|max| Usd(max.remaining_after(used)))
+        let max = window::max_spend_at(&self.0.budget, ctx.reader().now());
+        max.map(|max| Usd(max.remaining_after(used)))
     }
 
     /// When the current window began; null for a window without end, which began with the budget.
-    async fn window_started_at(&self, ctx: &Context<'_>) -> Option<Instant> {
-        self.window(ctx).map(|window| window.starts_at.into())
+    async fn window_started_at(&self) -> Option<Instant> {
+        self.0.window.ends_at.map(|_| self.0.window.starts_at.into())
     }
 
     /// When the current window ends and a new one begins; null for a window without end.
-    async fn resets_at(&self, ctx: &Context<'_>) -> Option<Instant> {
-        self.window(ctx).map(|window| window.ends_at.into())
+    async fn resets_at(&self) -> Option<Instant> {
+        self.0.window.ends_at.map(Into::into)
+    }
+
+    /// The thresholds that spend has reached in the current window, each raised once.
+    async fn reached_thresholds(&self) -> Vec<BudgetThreshold> {
+        alert::raised(self.0.raised).map(Into::into).collect()
     }
 }
