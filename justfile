@@ -24,6 +24,10 @@ schema:
 snapshots:
     UPDATE_SNAPSHOTS=1 cargo test --test it
 
+# Compiles the example clients and runs them against a server.
+clients:
+    cargo build --bins --examples && examples/check.sh
+
 # Everything that CI runs.
 ci:
     .ci/run

@@ -96,6 +96,10 @@ pub enum AuditAction {
     ApiKeyUpdated,
     /// A key left a team for another with its project: once in each of the two.
     ApiKeyMoved,
+    /// A model alias of a key was set.
+    ApiKeyModelAliasSet,
+    /// A model alias of a key was removed.
+    ApiKeyModelAliasRemoved,
     /// A key got a new secret.
     ApiKeyRotated,
     /// A key was blocked.

@@ -3,6 +3,7 @@
 //! Reads begin at a noun's `visible_to`; commands take an [`crate::authz::Authorized`] row and a
 //! [`crate::db::Tx`], and record what they did.
 
+pub mod access;
 pub mod access_group;
 pub mod api_key;
 pub mod audit_event;

@@ -10,11 +10,13 @@ mod coercion;
 pub mod connection;
 pub mod context;
 pub mod credential;
+pub mod effective_model;
 pub mod end_user;
 pub mod engine;
 pub mod error;
 pub mod llm_model;
 pub mod loader;
+pub mod model_alias;
 pub mod node;
 pub mod organization;
 pub mod project;
@@ -56,6 +58,7 @@ pub struct Query(
 pub struct Mutation(
     access_group::AccessGroupMutation,
     api_key::ApiKeyBulkMutation,
+    api_key::ApiKeyModelAliasMutation,
     api_key::ApiKeyMutation,
     budget::BudgetMutation,
     credential::CredentialMutation,

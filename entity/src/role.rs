@@ -83,6 +83,8 @@ words! {
 
     /// A kind of place to which budgets are assigned.
     ScopeKind {
+        /// The platform: all calls.
+        Platform = "PLATFORM",
         /// An organization.
         Organization = "ORGANIZATION",
         /// A team.

@@ -108,6 +108,7 @@ impl Serialize for Usd {
 
 /// What people choose for the whole platform at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are switched one by one")]
 #[serde(default)]
 pub struct PlatformSettings {
     /// Whether anybody may join a new team, unless the team says otherwise.
@@ -118,6 +119,10 @@ pub struct PlatformSettings {
     pub team_admins_make_service_keys: bool,
     /// The longest life of a key that somebody else than a platform admin makes; none for no end.
     pub max_key_lifetime: Option<String>,
+    /// Whether every call has to name an end user.
+    pub end_user_is_required: bool,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    pub user_budgets_hold_in_teams: bool,
     /// Grows by one with every change.
     pub version: i32,
 }
@@ -129,6 +134,8 @@ impl Default for PlatformSettings {
             personal_keys_are_allowed: true,
             team_admins_make_service_keys: true,
             max_key_lifetime: None,
+            end_user_is_required: false,
+            user_budgets_hold_in_teams: true,
             version: 1,
         }
     }

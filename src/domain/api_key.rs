@@ -1,10 +1,12 @@
 //! API keys: what callers present. A key's id never changes; its secrets come and go.
 
+mod aliases;
 mod bulk;
 mod create;
 mod removal;
 mod secrets;
 
+pub use aliases::{remove_alias, set_alias};
 pub use bulk::update_many;
 pub use create::{Create, create};
 pub use removal::delete;

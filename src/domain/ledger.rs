@@ -31,11 +31,12 @@ use entity::role::CostSource;
 use entity::value::Usd;
 use uuid::Uuid;
 
-pub use attribution::{Attribution, BoundBudget};
+pub use attribution::Attribution;
 pub use cost::Tokens;
 pub use queue::{Ledger, Worker};
 pub use report::{Cost, Report};
 
+use super::access::facts::BoundBudget;
 use super::budget::window::{max_spend_at, window_at};
 use super::model_access::covers;
 use super::scope::Scope;

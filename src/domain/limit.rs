@@ -205,7 +205,8 @@ async fn access_of(tx: &Tx, scope: Scope) -> Result<Option<ModelAccess>> {
         ScopeKind::Project => access!(project),
         ScopeKind::User => access!(user),
         ScopeKind::ApiKey => access!(api_key),
-        ScopeKind::EndUser
+        ScopeKind::Platform
+        | ScopeKind::EndUser
         | ScopeKind::Tag
         | ScopeKind::TeamMemberDefault
         | ScopeKind::TeamDefault

@@ -5,7 +5,7 @@ mod resolve;
 
 pub use removal::delete;
 pub(crate) use removal::{lock_of_teams, remove_of_team};
-pub use resolve::{Deployment, resolve, team_of};
+pub use resolve::{Deployment, resolve};
 
 use entity::id::{CredentialId, ModelId, TeamId};
 use entity::value::Usd;

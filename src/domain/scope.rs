@@ -26,6 +26,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The platform: all calls count there.
+    pub fn platform() -> Self {
+        Self::platform_default(ScopeKind::Platform)
+    }
+
     /// An organization.
     pub fn organization(id: OrganizationId) -> Self {
         Self { kind: ScopeKind::Organization, id: id.uuid() }
@@ -89,6 +94,7 @@ impl std::fmt::Display for Scope {
             ScopeKind::EndUser => EndUserId::from_uuid(self.id).fmt(f),
             ScopeKind::Tag => TagId::from_uuid(self.id).fmt(f),
             ScopeKind::TeamMemberDefault => TeamId::from_uuid(self.id).fmt(f),
+            ScopeKind::Platform => f.write_str("platform"),
             ScopeKind::TeamDefault | ScopeKind::UserDefault | ScopeKind::EndUserDefault => {
                 f.write_str("settings")
             }
@@ -177,7 +183,7 @@ impl Place {
         place
     }
 
-    /// What new things of a kind start with: nothing is above it.
+    /// What new things of a kind start with, and the platform itself: nothing is above it.
     pub fn platform_default(kind: ScopeKind) -> Self {
         let scope = Scope::platform_default(kind);
         Self { scope, organization: None, team: None, owner: None, ancestors: Vec::new() }
@@ -302,7 +308,8 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
             ),
             ..Descendants::default()
         },
-        ScopeKind::ApiKey
+        ScopeKind::Platform
+        | ScopeKind::ApiKey
         | ScopeKind::EndUser
         | ScopeKind::Tag
         | ScopeKind::TeamMemberDefault

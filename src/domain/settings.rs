@@ -34,6 +34,12 @@ pub struct Update {
     pub team_admins_make_service_keys: Option<bool>,
     /// The longest life of a key that somebody else than a platform admin makes.
     pub max_key_lifetime: Change<String>,
+    /// Whether every call has to name an end user.
+    pub end_user_is_required: Option<bool>,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    pub user_budgets_hold_in_teams: Option<bool>,
+    /// The budgets of the platform, all of them.
+    pub budgets: Change<Vec<budget::Entry>>,
     /// The budgets that new teams start with, all of them.
     pub team_budgets: Change<Vec<budget::Entry>>,
     /// The budgets that new users start with, all of them.
@@ -58,7 +64,7 @@ pub(crate) async fn current(tx: &Tx) -> Result<PlatformSettings> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "settings concern everybody")]
-async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
+pub(crate) async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
     let row = setting::Entity::find_by_id(NAME.to_owned()).one(db).await?;
     Ok(row.map(parse).transpose()?.unwrap_or_default())
 }
@@ -87,8 +93,11 @@ pub async fn update(tx: &mut Tx, input: Update) -> Result<PlatformSettings> {
     set(&mut after.teams_are_joinable, input.teams_are_joinable);
     set(&mut after.personal_keys_are_allowed, input.personal_keys_are_allowed);
     set(&mut after.team_admins_make_service_keys, input.team_admins_make_service_keys);
+    set(&mut after.end_user_is_required, input.end_user_is_required);
+    set(&mut after.user_budgets_hold_in_teams, input.user_budgets_hold_in_teams);
     input.max_key_lifetime.apply(&mut after.max_key_lifetime);
     let defaults = [
+        (ScopeKind::Platform, input.budgets, "input"),
         (ScopeKind::TeamDefault, input.team_budgets, "input.teamDefaults"),
         (ScopeKind::UserDefault, input.user_budgets, "input.userDefaults"),
         (ScopeKind::EndUserDefault, input.end_user_budgets, "input.endUserDefaults"),

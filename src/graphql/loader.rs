@@ -30,7 +30,8 @@ use crate::db::{Page, Reader};
 use crate::domain::budget::InForce;
 use crate::domain::scope::Scope;
 use crate::domain::{
-    self, audit_event as audit, budget, membership, model_alias as alias, organization as org,
+    self, access, audit_event as audit, budget, membership, model_alias as alias,
+    organization as org,
 };
 use crate::error::Error;
 
@@ -85,9 +86,12 @@ pub(super) struct BudgetsOf(pub Scope);
 /// What was ever spent in a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SpendOf(pub Scope);
-/// The model aliases of a team.
+/// The model aliases of a team or key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct AliasesOf(pub TeamId);
+pub(super) struct AliasesOf(pub Scope);
+/// The models that a scope may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EffectiveModelsOf(pub Scope);
 /// The values of a credential, without what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ValuesOf(pub CredentialId);
@@ -372,12 +376,25 @@ impl Loader<AliasesOf> for Reader {
     type Error = Arc<Error>;
 
     async fn load(&self, keys: &[AliasesOf]) -> Loaded<AliasesOf, Self::Value> {
-        let teams: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
         let mut loaded: HashMap<AliasesOf, Self::Value> = HashMap::new();
-        for row in alias::of_teams(self, &teams).await.map_err(Arc::new)? {
-            loaded.entry(AliasesOf(TeamId::from_uuid(row.scope_id))).or_default().push(row);
+        for row in alias::of_scopes(self, &scopes).await.map_err(Arc::new)? {
+            let scope = Scope { kind: row.scope_kind, id: row.scope_id };
+            loaded.entry(AliasesOf(scope)).or_default().push(row);
         }
         Ok(loaded)
+    }
+}
+
+impl Loader<EffectiveModelsOf> for Reader {
+    type Value = Arc<[access::EffectiveModel]>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[EffectiveModelsOf]) -> Loaded<EffectiveModelsOf, Self::Value> {
+        let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = access::effective_models(self, &scopes).await.map_err(Arc::new)?;
+        let keyed = |(scope, models): (_, Vec<_>)| (EffectiveModelsOf(scope), models.into());
+        Ok(found.into_iter().map(keyed).collect())
     }
 }
 

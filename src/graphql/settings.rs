@@ -45,6 +45,22 @@ impl Settings {
         self.0.max_key_lifetime.clone().map(Duration)
     }
 
+    /// Whether every call has to name an end user; false at first.
+    async fn end_user_is_required(&self) -> bool {
+        self.0.end_user_is_required
+    }
+
+    /// Whether the budgets of a person hold for the person's keys in teams too; true at first. Spend
+    /// counts there anyhow.
+    async fn user_budgets_hold_in_teams(&self) -> bool {
+        self.0.user_budgets_hold_in_teams
+    }
+
+    /// The budgets of the platform: every call is held against them; at most 20.
+    async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        Some(budgets_of(ctx, ScopeKind::Platform).await)
+    }
+
     /// What new teams start with, when their creator gives no budgets.
     async fn team_defaults(&self) -> Defaults {
         Defaults(ScopeKind::TeamDefault)
@@ -76,10 +92,14 @@ pub struct Defaults(ScopeKind);
 impl Defaults {
     /// Budgets that each of them has, with counters of its own; at most 20.
     async fn budgets(&self, ctx: &Context<'_>) -> ApiResult<Vec<BudgetAssignment>> {
-        let rows = ctx.loader().load_one(BudgetsOf(Scope::platform_default(self.0))).await;
-        rows.map_err(ApiError::from)
-            .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
+        budgets_of(ctx, self.0).await
     }
+}
+
+async fn budgets_of(ctx: &Context<'_>, kind: ScopeKind) -> ApiResult<Vec<BudgetAssignment>> {
+    let rows = ctx.loader().load_one(BudgetsOf(Scope::platform_default(kind))).await;
+    rows.map_err(ApiError::from)
+        .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
 }
 
 /// What new things of a kind start with. What is left out stays; null clears.
@@ -101,6 +121,13 @@ pub struct SettingsUpdateInput {
     /// The longest life of a new key that somebody else than a platform admin makes, such as `P90D`;
     /// null for no bound.
     max_key_lifetime: MaybeUndefined<Duration>,
+    /// Whether every call has to name an end user.
+    end_user_is_required: Option<bool>,
+    /// Whether the budgets of a person hold for the person's keys in teams too.
+    user_budgets_hold_in_teams: Option<bool>,
+    /// The budgets of the platform, against which every call is held, all of them, at most 20; null for
+    /// none. They are not compared with the budgets below.
+    budgets: MaybeUndefined<Vec<ScopeBudgetInput>>,
     /// What new teams start with.
     team_defaults: Option<DefaultsInput>,
     /// What new users start with.
@@ -159,6 +186,9 @@ impl SettingsMutation {
                 Change::Clear => Change::Clear,
                 Change::Set(Duration(text)) => Change::Set(text),
             },
+            end_user_is_required: input.end_user_is_required,
+            user_budgets_hold_in_teams: input.user_budgets_hold_in_teams,
+            budgets: change(input.budgets, entries),
             team_budgets: budgets(input.team_defaults),
             user_budgets: budgets(input.user_defaults),
             end_user_budgets: budgets(input.end_user_defaults),

@@ -90,6 +90,8 @@ pub enum Counting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "role::ScopeKind")]
 pub enum ScopeKind {
+    /// The platform: all calls.
+    Platform,
     /// An organization.
     Organization,
     /// A team.

@@ -106,7 +106,7 @@ fn modules_use_only_what_they_may() {
 
 #[test]
 fn every_file_begins_with_what_it_is_for() {
-    for folder in ["src", "entity/src", "migration/src", "tests", "benches"] {
+    for folder in ["src", "entity/src", "migration/src", "tests", "benches", "examples"] {
         for path in rust_files(folder) {
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.starts_with("//!"), "{}", path.display());
@@ -116,7 +116,7 @@ fn every_file_begins_with_what_it_is_for() {
 
 #[test]
 fn files_can_be_read_in_one_sitting() {
-    for folder in ["src", "entity/src", "migration/src", "tests", "benches"] {
+    for folder in ["src", "entity/src", "migration/src", "tests", "benches", "examples"] {
         for path in rust_files(folder) {
             let lines = fs::read_to_string(&path).unwrap().lines().count();
             assert!(lines <= LINES, "{} has {lines} lines", path.display());
@@ -140,7 +140,16 @@ fn documents_name_what_exists() {
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
-            let folders = ["src/", "entity/", "migration/", "tests/", "docs/", "benches/", ".ci/"];
+            let folders = [
+                "src/",
+                "entity/",
+                "migration/",
+                "tests/",
+                "docs/",
+                "benches/",
+                "examples/",
+                ".ci/",
+            ];
             let plain = !quoted.contains(['*', '<', '{', ' ', '…', '$']);
             if plain && folders.iter().any(|folder| quoted.starts_with(folder)) {
                 let path = quoted.split(['#', ':']).next().unwrap_or(quoted);

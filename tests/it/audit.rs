@@ -221,6 +221,20 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
     step("teamMemberBulkUpdate", "memberships { id }", many, &["TEAM_MEMBER_UPDATED"]).await;
     step("apiKeyUpdate", "apiKey { id }", json!({ "id": key, "name": "k" }), &["API_KEY_UPDATED"])
         .await;
+    step(
+        "apiKeyModelAliasSet",
+        "apiKey { id }",
+        json!({ "apiKeyId": key, "alias": "slow", "target": "b" }),
+        &["API_KEY_MODEL_ALIAS_SET"],
+    )
+    .await;
+    step(
+        "apiKeyModelAliasRemove",
+        "apiKey { id }",
+        json!({ "apiKeyId": key, "alias": "slow" }),
+        &["API_KEY_MODEL_ALIAS_REMOVED"],
+    )
+    .await;
     step("apiKeyRotate", "apiKey { id }", json!({ "id": key }), &["API_KEY_ROTATED"]).await;
     step("apiKeyBlock", "apiKey { id }", json!({ "id": key }), &["API_KEY_BLOCKED"]).await;
     step("apiKeyUnblock", "apiKey { id }", json!({ "id": key }), &["API_KEY_UNBLOCKED"]).await;

@@ -183,8 +183,10 @@ async fn secrets_are_in_no_log_and_no_file() {
     let query = "mutation($id: ID!) { modelCreate(input: { name: \"m\", provider: \"p\",
         credentialId: $id }) { model { id } } }";
     admin.run_with(query, json!({ "id": credential })).await.data();
-    let query = "{ modelResolve(name: \"m\") { values { secret } } }";
-    let opened = program.client(&rotated).data(query).await;
+    let query =
+        "query($id: ID!) { modelResolve(name: \"m\", apiKeyId: $id) { values { secret } } }";
+    let gateway = program.client(&rotated);
+    let opened = gateway.run_with(query, json!({ "id": id })).await.data();
     assert_eq!(text(&opened, "/modelResolve/0/values/0/secret"), value);
     for key in [canary, &rotated, "sk-wrong-CANARY"] {
         program.client(key).run("{ viewer { kind } nope }").await;

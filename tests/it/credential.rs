@@ -271,7 +271,10 @@ async fn a_sealed_text_that_was_moved_does_not_open() {
         done(&admin, "credentialCreate", input, CREDENTIAL).await;
         let input = json!({ "name": "m", "provider": "p", "credentialId": "c" });
         done(&admin, "modelCreate", input, "model { id }").await;
-        let ask = "{ modelResolve(name: \"m\") { values { name secret } } }";
+        let ask = &format!(
+            "{{ modelResolve(name: \"m\", apiKeyId: \"{}\") {{ values {{ name secret }} }} }}",
+            world.keys["member"]
+        );
         let opened = read(world.person("gateway"), ask).await;
         assert_eq!(text(&opened, "/0/values/0/secret"), CANARY);
         let swap = "UPDATE credential_values SET sealed = (SELECT other.sealed FROM credential_values \

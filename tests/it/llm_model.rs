@@ -198,20 +198,25 @@ async fn gateways_alone_get_deployments_with_opened_credentials() {
                 "credentialId": credential });
             done(&admin, "modelCreate", input, "model { id }").await;
         }
-        let query = "query($n: String!, $t: ID) { modelResolve(name: $n, teamId: $t) {
+        let query = "query($n: String!, $k: ID!) { modelResolve(name: $n, apiKeyId: $k) {
             model { externalId params } values { name secret reference } } }";
         let gateway = world.person("gateway");
-        let ask = async |name: &str, team: Option<&String>| -> Vec<String> {
-            let data = gateway.run_with(query, json!({ "n": name, "t": team })).await.data();
+        for (id, team) in [("of-a1", &world.a1), ("of-a2", &world.a2)] {
+            let input = json!({ "kind": "SERVICE", "teamId": team, "externalId": id });
+            done(&admin, "apiKeyCreate", input, "apiKey { id }").await;
+        }
+        let alone = world.keys["member"].as_str();
+        let ask = async |name: &str, key: &str| -> Vec<String> {
+            let data = gateway.run_with(query, json!({ "n": name, "k": key })).await.data();
             let list = data["modelResolve"].as_array().unwrap().clone();
             list.iter().map(|found| text(found, "/model/externalId")).collect()
         };
-        assert_eq!(ask("gpt-4o", None).await, ["one", "two"]);
-        assert_eq!(ask("gpt-4o", Some(&world.a2)).await, ["one", "two"]);
-        assert_eq!(ask("gpt-4o", Some(&world.a1)).await, ["own"]);
-        assert_eq!(ask("openai/o3", None).await, ["star"]);
-        assert_eq!(ask("openai", None).await, Vec::<String>::new());
-        let data = gateway.run_with(query, json!({ "n": "gpt-4o" })).await.data();
+        assert_eq!(ask("gpt-4o", alone).await, ["one", "two"]);
+        assert_eq!(ask("gpt-4o", "of-a2").await, ["one", "two"]);
+        assert_eq!(ask("gpt-4o", "of-a1").await, ["own"]);
+        assert_eq!(ask("openai/o3", alone).await, ["star"]);
+        assert_eq!(ask("openai", alone).await, Vec::<String>::new());
+        let data = gateway.run_with(query, json!({ "n": "gpt-4o", "k": alone })).await.data();
         assert_eq!(data["modelResolve"][0]["values"], json!([
             { "name": "api_key", "secret": secret, "reference": null },
             { "name": "org", "secret": null, "reference": "os.environ/ORG" },
@@ -221,14 +226,14 @@ async fn gateways_alone_get_deployments_with_opened_credentials() {
         for id in ["one", "own"] {
             done(&admin, "modelBlock", json!({ "id": id }), "model { id }").await;
         }
-        assert_eq!(ask("gpt-4o", None).await, ["two"]);
-        assert_eq!(ask("gpt-4o", Some(&world.a1)).await, Vec::<String>::new());
+        assert_eq!(ask("gpt-4o", alone).await, ["two"]);
+        assert_eq!(ask("gpt-4o", "of-a1").await, Vec::<String>::new());
         for person in ["platform_admin", "platform_viewer", "organization_admin", "team_admin", "member", "service"] {
-            let answer = world.person(person).run_with(query, json!({ "n": "gpt-4o" })).await;
+            let answer = world.person(person).run_with(query, json!({ "n": "gpt-4o", "k": alone })).await;
             assert_eq!(answer.code(), "FORBIDDEN", "{person}");
             assert!(!answer.body.to_string().contains(secret));
         }
-        assert_eq!(admin.run_with(query, json!({ "n": "gpt-4o" })).await.code(), "FORBIDDEN");
+        assert_eq!(admin.run_with(query, json!({ "n": "gpt-4o", "k": alone })).await.code(), "FORBIDDEN");
     })
     .await;
 }

@@ -35,6 +35,7 @@ async fn fill(admin: &Client, credentials: usize) -> String {
         let input = json!({ "name": format!("m{number}"), "provider": "p", "credentialId": name });
         done(admin, "modelCreate", input, "model { id }").await;
     }
+    api_key(admin, json!({ "kind": "ADMIN", "externalId": "caller" })).await;
     api_key(admin, json!({ "kind": "GATEWAY" })).await.1
 }
 
@@ -44,7 +45,9 @@ fn secret(number: usize, at: usize) -> String {
 
 /// Every secret of a credential opens, and is what went in.
 async fn verify(gateway: &Client, number: usize) {
-    let query = "query($n: String!) { modelResolve(name: $n) { values { name secret } } }";
+    let query = "query($n: String!) {
+        modelResolve(name: $n, apiKeyId: \"caller\") { values { name secret } }
+    }";
     let data = gateway.run_with(query, json!({ "n": format!("m{number}") })).await.data();
     let values = data["modelResolve"][0]["values"].as_array().unwrap();
     assert_eq!(values.len(), 20);

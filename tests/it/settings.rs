@@ -183,3 +183,38 @@ async fn new_members_start_with_the_teams_defaults() {
     })
     .await;
 }
+
+/// AC-6, AC-7, E-18: the budgets of the platform, and what holds for every call, are settings. The
+/// budgets of the platform are above everything and compared with nothing.
+#[tokio::test]
+async fn the_platform_has_budgets_and_says_what_holds_for_every_call() {
+    on_each_database(async |app| {
+        let root = app.admin();
+        let shown = "settings { endUserIsRequired userBudgetsHoldInTeams
+            budgets { scopeKind scopeId budget { maxSpend } } }";
+        let first = read(&root, &format!("{{ {shown} }}")).await;
+        let expected = json!({
+            "endUserIsRequired": false, "userBudgetsHoldInTeams": true, "budgets": [],
+        });
+        assert_eq!(first, expected);
+        let team = json!({ "name": "T", "budgets": [{ "create": { "maxSpend": "9" } }] });
+        done(&root, "teamCreate", team, "team { id }").await;
+        let input = json!({
+            "endUserIsRequired": true, "userBudgetsHoldInTeams": false,
+            "budgets": [{ "create": { "maxSpend": "5", "period": "1mo" } }],
+        });
+        let after = done(&root, "settingsUpdate", input, shown).await["settings"].clone();
+        let budget = json!({
+            "scopeKind": "PLATFORM", "scopeId": "platform", "budget": { "maxSpend": "5" },
+        });
+        let expected = json!({
+            "endUserIsRequired": true, "userBudgetsHoldInTeams": false, "budgets": [budget],
+        });
+        assert_eq!(after, expected);
+        assert_eq!(read(&root, &format!("{{ {shown} }}")).await, expected);
+        let after = done(&root, "settingsUpdate", json!({ "budgets": null }), shown).await;
+        assert_eq!(after["settings"]["budgets"], json!([]));
+        assert_no_orphans(app).await;
+    })
+    .await;
+}

@@ -108,7 +108,7 @@ pub(crate) async fn assert_no_orphans(app: &TestApp) {
                   UNION SELECT id FROM tags";
     let lost = format!(
         "budget_assignments WHERE scope_id NOT IN ({scopes}) \
-         AND scope_kind NOT IN ('TEAM_DEFAULT', 'USER_DEFAULT', 'END_USER_DEFAULT')"
+         AND scope_kind NOT IN ('PLATFORM', 'TEAM_DEFAULT', 'USER_DEFAULT', 'END_USER_DEFAULT')"
     );
     assert_eq!(rows(app, &lost).await, 0, "{lost}");
     let lost = "budgets WHERE owner_id IS NOT NULL \

@@ -15,7 +15,7 @@ use crate::authz::{Permission, Placement, Reference, Resource, authorize_at};
 use crate::db::Tx;
 use crate::domain::field::{Faults, distinct, search_text};
 use crate::domain::scope::Place;
-use crate::domain::{budget, limit, membership, period, project, settings};
+use crate::domain::{budget, limit, membership, model_alias, period, project, settings};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -36,6 +36,8 @@ pub struct Create {
     pub name: Option<String>,
     /// Which models it may call.
     pub model_access: Option<ModelAccess>,
+    /// Other names for models, with what they stand for.
+    pub model_aliases: Vec<(String, String)>,
     /// What it may be used for.
     pub allowed_routes: Option<Vec<String>>,
     /// Labels.
@@ -92,22 +94,14 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
         faults.name("input.name", name);
     }
     faults.model_access("input.modelAccess", &access);
+    model_alias::check(&mut faults, "input.modelAliases", &input.model_aliases);
     faults.words("input.tags", &input.tags);
     if let Some(routes) = &input.allowed_routes {
         check_routes(&mut faults, routes);
     }
     let metadata = input.metadata.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     faults.metadata("input.metadata", &metadata, tx.rules().metadata_bytes);
-    let secret = match &input.secret {
-        None => Some(Secret::generate(input.kind)),
-        Some(text) => Secret::chosen(text),
-    };
-    if secret.is_none() {
-        faults.add(
-            "input.secret",
-            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
-        );
-    }
+    let secret = secret(&mut faults, input.kind, input.secret.as_deref());
     faults.finish()?;
     budget::check_entries(&input.budgets, "input")?;
     let secret = secret.ok_or_else(|| Error::internal("a fault was not reported"))?;
@@ -151,6 +145,10 @@ pub async fn create(tx: &mut Tx, mut input: Create) -> Result<WithSecret> {
     tx.insert(&secret_row(tx, &row, &secret)).await?;
     let subject = Subject::api_key(&row, place.organization);
     tx.record(Event::made(AuditAction::ApiKeyCreated, subject, &row));
+    for (alias, target) in input.model_aliases {
+        let owner = model_alias::Owner::api_key(&row, place.organization);
+        model_alias::set(tx, owner, alias, target).await?;
+    }
     if !input.budgets.is_empty() {
         budget::assign(tx, &place, input.budgets, "input").await?;
     }
@@ -239,6 +237,21 @@ async fn owner_of(tx: &Tx, input: &Create) -> Result<Option<UserId>> {
     let found = <entity::user::Model as Resource>::find_for_update(tx, reference).await?;
     let missing = || Error::NotFound { noun: "user", field: Some("input.userId".to_owned()) };
     Ok(Some(found.ok_or_else(missing)?.id))
+}
+
+/// The secret that a platform admin chose, else a random one.
+fn secret(faults: &mut Faults, kind: ApiKeyKind, chosen: Option<&str>) -> Option<Secret> {
+    let secret = match chosen {
+        None => Some(Secret::generate(kind)),
+        Some(text) => Secret::chosen(text),
+    };
+    if secret.is_none() {
+        faults.add(
+            "input.secret",
+            "a chosen secret begins with sk-, has 32 to 200 letters, digits, - and _, and is hard to guess",
+        );
+    }
+    secret
 }
 
 fn expiry(faults: &mut Faults, now: DateTime<Utc>, input: &Create) -> Option<DateTime<Utc>> {

@@ -11,7 +11,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Reference, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
-use crate::domain::limit;
+use crate::domain::{limit, model_alias};
 use crate::error::Result;
 
 /// Deletes keys: all, or none.
@@ -107,6 +107,7 @@ pub(crate) async fn remove_all(
     let team = keys.first().and_then(|key| key.team_id);
     limit::forget_scopes(tx, ScopeKind::ApiKey, &ids, team).await?;
     for chunk in ids.chunks(500) {
+        model_alias::forget(tx, ScopeKind::ApiKey, chunk).await?;
         let gone = api_key_secret::Column::ApiKeyId.is_in(chunk.iter().copied());
         api_key_secret::Entity::delete_many().filter(gone).exec(tx.db()).await?;
         let gone = api_key::Column::Id.is_in(chunk.iter().copied());

@@ -2,6 +2,7 @@
 //! force on them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use entity::id::{
     ApiKeyId, EndUserId, Id, OrganizationId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
@@ -12,22 +13,11 @@ use entity::{budget, usage_event};
 use sea_orm::{ActiveEnum, ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
-use super::report::digest;
 use crate::db::bulk::Bulk;
+use crate::domain::access::facts::{BoundBudget, unknown_end_user};
 use crate::domain::scope::Scope;
+use crate::domain::settings;
 use crate::error::Result;
-
-/// A budget in force on a scope, and what counts for it: the scope, or the budget itself for a
-/// common pot.
-#[derive(Clone, Debug)]
-pub struct BoundBudget {
-    /// The scope.
-    pub scope: Scope,
-    /// What counts.
-    pub counter: Uuid,
-    /// The budget.
-    pub budget: budget::Model,
-}
 
 /// Whom a call is charged to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +117,7 @@ pub(super) async fn find(
         .chain(callers.iter().flat_map(|caller| caller.tags.iter().map(String::as_str)))
         .collect();
     let tags = tags(db, &labels).await?;
+    let settings = settings::find(db).await?;
     let found = callers.iter().map(|caller| {
         let key = keys.get(&caller.key)?;
         let mut attribution = key.attribution.clone();
@@ -151,7 +142,10 @@ pub(super) async fn find(
         let tags: Vec<_> = labels.iter().flat_map(of_label).collect();
         attribution.end_user = nearest.map(|(id, _)| *id);
         attribution.tags = tags;
-        let mut bound: Vec<_> = attribution.scopes().collect();
+        let binds_person = attribution.team.is_none() || settings.user_budgets_hold_in_teams;
+        let binds = |scope: &Scope| scope.kind != ScopeKind::User || binds_person;
+        let mut bound: Vec<_> = attribution.scopes().filter(binds).collect();
+        bound.push(Scope::platform());
         if let (Some(name), None) = (caller.end_user, attribution.end_user) {
             bound.push(unmade(&attribution, name));
         }
@@ -162,14 +156,10 @@ pub(super) async fn find(
 
 /// What counts for an end user that nobody made: a scope of the platform's defaults for end users,
 /// with an id that the name has where it is called.
-pub fn unmade(attribution: &Attribution, name: &str) -> Scope {
-    let place = match (attribution.organization, attribution.team) {
-        (Some(organization), _) => organization.to_string(),
-        (None, Some(team)) => team.to_string(),
-        (None, None) => String::new(),
-    };
-    let id = digest("end user", [Some(place.as_str()), Some(name)].into_iter());
-    Scope { kind: ScopeKind::EndUserDefault, id }
+fn unmade(attribution: &Attribution, name: &str) -> Scope {
+    let organization = attribution.organization.map(Id::uuid);
+    let place = attribution.team.map(Id::uuid).or(organization).unwrap_or_default();
+    Scope { kind: ScopeKind::EndUserDefault, id: unknown_end_user(place, name) }
 }
 
 fn optional<T: Id>(row: &QueryResult, column: &str) -> Result<Option<T>> {
@@ -301,22 +291,27 @@ pub(super) async fn bound(
              JOIN budget_assignments a ON a.scope_kind = v.kind AND a.scope_id = v.scope \
              JOIN budgets b ON b.id = a.budget_id ORDER BY a.id",
         );
-    let mut found: BTreeMap<Scope, Vec<(Counting, budget::Model)>> = BTreeMap::new();
+    let mut found: BTreeMap<Scope, Vec<(Counting, Arc<budget::Model>)>> = BTreeMap::new();
     for row in db.query_all_raw(statement).await? {
         let scope =
             Scope { kind: row.try_get("", "scope_kind")?, id: row.try_get("", "scope_id")? };
-        let budget = budget::Model::from_query_result(&row, "")?;
+        let budget = Arc::new(budget::Model::from_query_result(&row, "")?);
         found.entry(scope).or_default().push((row.try_get("", "counting")?, budget));
     }
     let bind = |scope: &Scope| {
         let budgets = found.get(&stored(scope)).map(Vec::as_slice).unwrap_or_default();
-        let bind = |(counting, budget): &(Counting, budget::Model)| BoundBudget {
-            scope: *scope,
+        // One that nobody made is an end user like others, but for its row.
+        let shown = match scope.kind {
+            ScopeKind::EndUserDefault => Scope { kind: ScopeKind::EndUser, id: scope.id },
+            _ => *scope,
+        };
+        let bind = |(counting, budget): &(Counting, Arc<budget::Model>)| BoundBudget {
+            scope: shown,
             counter: match counting {
-                Counting::Each => scope.id,
-                Counting::Shared => budget.id.uuid(),
+                Counting::Shared if shown == *scope => budget.id.uuid(),
+                Counting::Each | Counting::Shared => scope.id,
             },
-            budget: budget.clone(),
+            budget: Arc::clone(budget),
         };
         (*scope, budgets.iter().map(bind).collect())
     };

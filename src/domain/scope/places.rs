@@ -69,7 +69,10 @@ pub(crate) async fn places(tx: &Tx, scopes: &[Scope]) -> Result<BTreeMap<Scope, 
                 let rows = team::Entity::find().filter(team::Column::Id.is_in(ids));
                 found.extend(rows.all(tx.db()).await?.iter().map(Place::member_default));
             }
-            ScopeKind::TeamDefault | ScopeKind::UserDefault | ScopeKind::EndUserDefault => {
+            ScopeKind::Platform
+            | ScopeKind::TeamDefault
+            | ScopeKind::UserDefault
+            | ScopeKind::EndUserDefault => {
                 found.push(Place::platform_default(kind));
             }
             ScopeKind::ApiKey => found.extend(keys(tx, ids).await?),

@@ -100,7 +100,7 @@ pub async fn create(tx: &mut Tx, input: Create) -> Result<team::Model> {
         set_member_defaults(tx, &row, input.member_defaults.budgets).await?;
     }
     for (name, target) in input.model_aliases {
-        alias::set(tx, &row, name, target).await?;
+        alias::set(tx, alias::Owner::new_team(&row), name, target).await?;
     }
     if !members.is_empty() {
         membership::insert_users(tx, &row, members, users, "input.members").await?;

@@ -2,7 +2,7 @@
 
 use entity::id::TeamId;
 use entity::role::ScopeKind;
-use entity::{api_key, end_user, model_alias, project, team, team_membership};
+use entity::{api_key, end_user, project, team, team_membership};
 use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -10,7 +10,7 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Permission, Reference, authorize};
 use crate::db::Tx;
 use crate::domain::field::{self, Faults};
-use crate::domain::{limit, membership};
+use crate::domain::{limit, membership, model_alias};
 use crate::error::Result;
 
 /// What went with deleted teams.
@@ -106,11 +106,7 @@ pub(crate) async fn remove(tx: &mut Tx, team: team::Model, deleted: &mut Deleted
     let id = entity::id::Id::uuid(team.id);
     limit::forget_scopes(tx, ScopeKind::TeamMemberDefault, &[id], Some(team.id)).await?;
     limit::forget_scopes(tx, ScopeKind::Team, &[id], Some(team.id)).await?;
-    model_alias::Entity::delete_many()
-        .filter(model_alias::Column::ScopeKind.eq(ScopeKind::Team))
-        .filter(model_alias::Column::ScopeId.eq(id))
-        .exec(tx.db())
-        .await?;
+    model_alias::forget(tx, ScopeKind::Team, &[id]).await?;
     team::Entity::delete_many().filter(team::Column::Id.eq(team.id)).exec(tx.db()).await?;
     tx.record(Event::gone(AuditAction::TeamDeleted, Subject::team(&team), &team));
     deleted.ids.push(team.id);

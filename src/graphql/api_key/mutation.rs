@@ -11,6 +11,7 @@ use crate::graphql::access::requires;
 use crate::graphql::budget::{ScopeBudgetInput, entries};
 use crate::graphql::context::mutate;
 use crate::graphql::error::ApiResult;
+use crate::graphql::model_alias::{ModelAliasInput, pairs};
 use crate::graphql::scalar::{Duration, Instant};
 use crate::graphql::value::{ApiKeyKind, ModelAccessInput, change, same};
 
@@ -34,6 +35,9 @@ pub struct ApiKeyCreateInput {
     name: Option<String>,
     /// Which models the key may call; all that the scopes above allow by default.
     model_access: Option<ModelAccessInput>,
+    /// Other names for models, at most 200. They open no model that a list keeps shut.
+    #[graphql(default)]
+    model_aliases: Vec<ModelAliasInput>,
     /// What the key may be used for: `llm`, `management`, `management:read`, and paths that begin
     /// with `/`. All that its kind allows by default; an empty list is refused.
     allowed_routes: Option<Vec<String>>,
@@ -197,6 +201,7 @@ impl ApiKeyMutation {
             external_id: input.external_id,
             name: input.name,
             model_access: input.model_access.map(Into::into),
+            model_aliases: pairs(input.model_aliases),
             allowed_routes: input.allowed_routes,
             tags: input.tags,
             metadata: input.metadata,

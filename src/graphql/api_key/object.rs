@@ -7,9 +7,12 @@ use serde_json::Value;
 use crate::authz::{Permission, Placement, policy};
 use crate::domain::scope::Scope;
 use crate::graphql::budget::BudgetAssignment;
+use crate::graphql::connection::{self, Connection};
 use crate::graphql::context::ContextExt;
+use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
-use crate::graphql::loader::{BudgetsOf, SecretsOf};
+use crate::graphql::loader::{AliasesOf, BudgetsOf, SecretsOf};
+use crate::graphql::model_alias::ModelAlias;
 use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
@@ -124,6 +127,31 @@ impl ApiKey {
     /// Which models the key may call, of those that the scopes above allow.
     async fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
+    }
+
+    /// Other names for models, in the order of the alphabet; at most 200. An alias of the key's team
+    /// is followed first.
+    async fn model_aliases(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<ModelAlias>>> {
+        let rows = ctx.loader().load_one(AliasesOf(Scope::api_key(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// The models that the key may call, by name: what the catalogue has of what the key and every scope
+    /// above it allow, with the team's own models and the aliases of team and key.
+    async fn effective_models(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+    ) -> Option<ApiResult<Connection<EffectiveModel>>> {
+        let request = connection::request(first, after, last, before);
+        Some(effective_model::page(ctx, Scope::api_key(self.0.id), &request).await)
     }
 
     /// What the key may be used for: `llm`, `management`, `management:read`, and paths that begin

@@ -126,28 +126,24 @@ impl ModelQuery {
         Some(read.await)
     }
 
-    /// The deployments behind a name, with their opened credentials: for gateways alone, whatever
-    /// else a caller may do. Blocked models are left out. Whether the key that calls may call the
-    /// name is not judged here.
+    /// The deployments behind a name that a key may call, with their opened credentials: for gateways
+    /// alone, whatever else a caller may do. Aliases of the key and its team are followed; a team that
+    /// has models of its own under the name gets these alone. Blocked models are left out.
+    /// `LIMIT_EXCEEDED` for a model that the key or a scope above it does not allow. Whether the key is
+    /// in force and within its budgets is not judged here.
     #[graphql(directive = requires::apply(Permission::ModelResolve))]
     async fn model_resolve(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The public name that a call asks for.")] name: String,
-        #[graphql(desc = "The team that the call is for, by id or external id. A team that has \
-                          models of its own under the name gets these alone; null for a call of \
-                          no team.")]
-        team_id: Option<ID>,
+        #[graphql(desc = "The name that the call asks for.")] name: String,
+        #[graphql(desc = "The key that calls, by id or external id.")] api_key_id: ID,
     ) -> Option<ApiResult<Vec<ResolvedDeployment>>> {
         let read = async {
             let mut faults = Faults::default();
             faults.word("name", &name);
             faults.finish()?;
-            let team = match &team_id {
-                Some(id) => domain::team_of(ctx.reader(), &Reference::parse(id)).await?,
-                None => None,
-            };
-            let found = domain::resolve(ctx.reader(), &name, team).await?;
+            let key = Reference::parse(&api_key_id);
+            let found = domain::resolve(ctx.reader(), &name, &key).await?;
             let shown = |found: domain::Deployment| ResolvedDeployment {
                 model: found.model.into(),
                 values: found.values.into_iter().map(Into::into).collect(),

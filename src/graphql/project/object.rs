@@ -14,6 +14,7 @@ use crate::graphql::api_key::ApiKey;
 use crate::graphql::budget::BudgetAssignment;
 use crate::graphql::connection::{self, Connection, OrderInput};
 use crate::graphql::context::ContextExt;
+use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{BudgetsOf, KeyCountOfProject, KeysOfProject};
 use crate::graphql::scalar::Instant;
@@ -78,6 +79,21 @@ impl Project {
     /// Which models the project may call, of those that its team allows.
     async fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
+    }
+
+    /// The models that calls of the project may ask for, by name: what the catalogue has of what the
+    /// project, its team and its organization allow, with the team's own models and its aliases.
+    async fn effective_models(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+    ) -> Option<ApiResult<Connection<EffectiveModel>>> {
+        let request = connection::request(first, after, last, before);
+        Some(effective_model::page(ctx, Scope::project(self.0.id), &request).await)
     }
 
     /// Free data. Null when you may not read it: it is for the team's admins and those above.

@@ -11,7 +11,9 @@ use crate::domain::membership;
 use crate::domain::scope::Scope;
 use crate::domain::user::UserReference;
 use crate::graphql::budget::{BudgetAssignment, ScopeBudgetInput, entries};
+use crate::graphql::connection::{self, Connection};
 use crate::graphql::context::ContextExt;
+use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::BudgetsOf;
 use crate::graphql::scalar::Instant;
@@ -61,6 +63,21 @@ impl TeamMembership {
     /// Which models the member may call, of those that the team allows.
     async fn model_access(&self) -> ModelAccess {
         self.0.model_access.clone().into()
+    }
+
+    /// The models that calls of the member in the team may ask for, by name: what the catalogue has of
+    /// what the member, the team and its organization allow, with the team's own models and aliases.
+    async fn effective_models(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+    ) -> Option<ApiResult<Connection<EffectiveModel>>> {
+        let request = connection::request(first, after, last, before);
+        Some(effective_model::page(ctx, Scope::membership(self.0.id), &request).await)
     }
 
     /// The budgets in force on the member; all must pass; at most 20. Null when you may not read

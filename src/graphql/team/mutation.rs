@@ -13,18 +13,10 @@ use crate::graphql::access::requires;
 use crate::graphql::budget::{ScopeBudgetInput, entries};
 use crate::graphql::context::mutate;
 use crate::graphql::error::ApiResult;
+use crate::graphql::model_alias::{ModelAliasInput, pairs};
 use crate::graphql::value::{
     Cascade, ModelAccessInput, TeamMemberPermission, TeamRole, change, same,
 };
-
-/// Another name for a model.
-#[derive(Clone, Debug, InputObject)]
-pub struct ModelAliasInput {
-    /// The name that callers use; 1 to 128 characters.
-    alias: String,
-    /// The name of the model that is meant; 1 to 128 characters.
-    target: String,
-}
 
 /// A new team.
 #[derive(Clone, Debug, InputObject)]
@@ -307,7 +299,6 @@ fn references(ids: &[ID]) -> Vec<Reference> {
 
 impl TeamCreateInput {
     fn into_domain(self) -> domain::Create {
-        let alias = |input: ModelAliasInput| (input.alias, input.target);
         domain::Create {
             external_id: self.external_id,
             organization: self.organization_id.map(|id| Reference::parse(&id)),
@@ -315,7 +306,7 @@ impl TeamCreateInput {
             metadata: self.metadata,
             tags: self.tags,
             model_access: self.model_access.map(Into::into),
-            model_aliases: self.model_aliases.into_iter().map(alias).collect(),
+            model_aliases: pairs(self.model_aliases),
             budgets: self.budgets.map(entries),
             member_defaults: self.member_defaults.map(Into::into).unwrap_or_default(),
             members: self.members.into_iter().map(Into::into).collect(),
@@ -606,7 +597,7 @@ impl TeamMutation {
                 let team =
                     authorize::<team::Model>(tx, permission, &reference, "input.teamId").await?;
                 let (alias, target) = (input.alias.clone(), input.target.clone());
-                model_alias::set_one(tx, &team, alias, target).await?;
+                model_alias::set_one(tx, model_alias::Owner::team(&team), alias, target).await?;
                 Ok(TeamModelAliasSetPayload { team: team.into_inner().into() })
             })
         })
@@ -626,7 +617,7 @@ impl TeamMutation {
                 let permission = Permission::TeamUpdate;
                 let team =
                     authorize::<team::Model>(tx, permission, &reference, "input.teamId").await?;
-                model_alias::remove(tx, &team, &input.alias).await?;
+                model_alias::remove(tx, model_alias::Owner::team(&team), &input.alias).await?;
                 Ok(TeamModelAliasRemovePayload { team: team.into_inner().into() })
             })
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Object};
 use entity::id::Id;
 use entity::team;
 use serde_json::Value;
@@ -15,11 +15,13 @@ use crate::graphql::api_key::ApiKey;
 use crate::graphql::budget::BudgetAssignment;
 use crate::graphql::connection::{self, Connection, OrderInput};
 use crate::graphql::context::ContextExt;
+use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{
     AliasesOf, BudgetsOf, KeyCountOfTeam, KeysOfTeam, MemberCountOf, MembersOf, ProjectCountOf,
     ProjectsOf,
 };
+use crate::graphql::model_alias::ModelAlias;
 use crate::graphql::organization::Organization;
 use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
@@ -66,15 +68,6 @@ impl TeamMemberDefaults {
     }
 }
 
-/// Another name for a model, within a team.
-#[derive(Clone, Debug, SimpleObject)]
-pub struct ModelAlias {
-    /// The name that callers use.
-    alias: String,
-    /// The name of the model that is meant.
-    target: String,
-}
-
 /// A group of people that share keys, models and budgets.
 #[Object]
 impl Team {
@@ -119,14 +112,27 @@ impl Team {
 
     /// Other names for models, in the order of the alphabet; at most 200.
     async fn model_aliases(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<ModelAlias>>> {
-        let rows = ctx.loader().load_one(AliasesOf(self.0.id)).await;
-        Some(rows.map_err(ApiError::from).map(|rows| {
-            let alias = |row: entity::model_alias::Model| ModelAlias {
-                alias: row.alias,
-                target: row.target,
-            };
-            rows.unwrap_or_default().into_iter().map(alias).collect()
-        }))
+        let rows = ctx.loader().load_one(AliasesOf(Scope::team(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// The models that calls of the team may ask for, by name: what the catalogue has of what the team
+    /// and its organization allow, with the team's own models and its aliases. A key or project may
+    /// have less.
+    async fn effective_models(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of items from the start; 20 by default, at most 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Start after the item with this cursor.")] after: Option<String>,
+        #[graphql(desc = "The number of items from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "End before the item with this cursor.")] before: Option<String>,
+    ) -> Option<ApiResult<Connection<EffectiveModel>>> {
+        let request = connection::request(first, after, last, before);
+        Some(effective_model::page(ctx, Scope::team(self.0.id), &request).await)
     }
 
     /// Whether every call of the team's keys is refused.

@@ -466,6 +466,18 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
             STALE,
         ),
         case(
+            "apiKeyModelAliasSet",
+            "mutation($id: ID!) { apiKeyModelAliasSet(input: { apiKeyId: $id, alias: \"a\", target: \"a\" }) { apiKey { id } } }",
+            by_id(&keys),
+            &[("BAD_USER_INPUT", "input.target")],
+        ),
+        case(
+            "apiKeyModelAliasRemove",
+            "mutation($id: ID!) { apiKeyModelAliasRemove(input: { apiKeyId: $id, alias: \"none\" }) { apiKey { id } } }",
+            by_id(&keys),
+            &[("NOT_FOUND", "input.alias")],
+        ),
+        case(
             "apiKeyRotate",
             "mutation($id: ID!) { apiKeyRotate(input: { id: $id, expectedVersion: -1 }) { apiKey { id } } }",
             by_id(&keys),

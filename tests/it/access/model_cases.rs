@@ -53,7 +53,12 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         ours("models", "{ models { nodes { id } } }"),
         ours("credentials", "{ credentials { nodes { id } } }"),
         ours("accessGroups", "{ accessGroups { nodes { id } } }"),
-        ours("modelResolve", "{ modelResolve(name: \"gpt-4o\") { model { id } } }"),
+        case(
+            "modelResolve",
+            "query($id: ID!) { modelResolve(name: \"gpt-4o\", apiKeyId: $id) { model { id } } }",
+            vec![("for a key of A1", String::new(), json!({ "id": world.keys["service"] }))],
+            &[],
+        ),
         case("model", "query($id: ID!) { model(id: $id) { id } }", by_id(&models), &[]),
         case(
             "credential",
