@@ -36,9 +36,9 @@ pub use cost::Tokens;
 pub use queue::{Ledger, Worker};
 pub use report::{Cost, Report};
 
+use super::access::decision::is_bound;
 use super::access::facts::BoundBudget;
 use super::budget::window::{max_spend_at, window_at};
-use super::model_access::covers;
 use super::scope::Scope;
 
 /// The most events in one report.
@@ -84,7 +84,7 @@ pub fn charges<'a>(
     let mut charges: Vec<Charge> = Vec::new();
     for bound in budgets {
         let budget = &bound.budget;
-        let counts = budget.model_pattern.as_deref().is_none_or(|pattern| covers(pattern, model));
+        let counts = is_bound(bound, Some(model));
         let known = |other: &Charge| other.budget == budget.id && other.counter == bound.counter;
         if !counts || charges.iter().any(known) {
             continue;

@@ -46,6 +46,8 @@ async fn spend(
         ends_at: Some(ends_at.parse().unwrap()),
         spent: Usd::from_nanos(nanos),
         reserved: Usd::from_nanos(500_000_000),
+        raised: 0,
+        updated_at: app.clock.now(),
     };
     insert(app, row).await;
 }

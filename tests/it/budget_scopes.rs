@@ -40,6 +40,8 @@ async fn spend(app: &TestApp, budget: &str, scope: &str, dollars: i64) {
         ends_at: None,
         spent: Usd::from_nanos(dollars * 1_000_000_000),
         reserved: Usd::from_nanos(0),
+        raised: 0,
+        updated_at: app.clock.now(),
     };
     insert(app, row).await;
 }

@@ -250,6 +250,8 @@ async fn editing_a_shared_tier_forks_it() {
             ends_at: None,
             spent: Usd::from_nanos(1_500_000_000),
             reserved: Usd::ZERO,
+            raised: 0,
+            updated_at: app.clock.now(),
         };
         insert(app, window).await;
         let other = held("viewer").await;
@@ -328,6 +330,8 @@ async fn changing_a_budget_resets_nothing() {
             ends_at: Some("2026-11-22T00:00:00Z".parse().unwrap()),
             spent: Usd::from_nanos(4_000_000_000),
             reserved: Usd::ZERO,
+            raised: 0,
+            updated_at: app.clock.now(),
         };
         insert(app, window).await;
         app.clock.set("2026-11-21T18:00:00Z".parse().unwrap());

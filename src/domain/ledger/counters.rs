@@ -12,6 +12,7 @@ use super::Shortage;
 use super::alert::{self, Alert};
 use super::post::overflow;
 use crate::db::bulk::{Bulk, clock_of, locking};
+use crate::domain::access::decision::has_room;
 use crate::error::Result;
 
 /// A window that is locked by this transaction.
@@ -97,11 +98,7 @@ impl Counters {
         for (charge, id) in ids.iter().enumerate() {
             let Some(counter) = id.and_then(|id| self.0.get(&id)) else { continue };
             let max = counter.max.unwrap_or(most);
-            let used = counter.spent.checked_add(counter.reserved);
-            let after = used.and_then(|used| used.checked_add(amount));
-            let fits =
-                used.is_some_and(|used| used < max) && after.is_some_and(|after| after <= max);
-            if !fits {
+            if !has_room(max, counter.spent, counter.reserved, amount) {
                 let (spent, reserved) = (counter.spent, counter.reserved);
                 return Err(Shortage { charge, spent, reserved, max });
             }
