@@ -251,7 +251,10 @@ fn report(event: Value) -> Result<Report, Shown> {
     };
     let event: Event = serde_json::from_value(event).map_err(|error| {
         // The message names fields and types, and no values but numbers.
-        invalid(field_of(&error.to_string()), "this event has a field too many, too few, or of another type")
+        invalid(
+            field_of(&error.to_string()),
+            "this event has a field too many, too few, or of another type",
+        )
     })?;
     let count = |field: &str, count: Option<Count>| match count {
         None => Ok(0),
@@ -295,7 +298,11 @@ fn report(event: Value) -> Result<Report, Shown> {
 
 /// The field that an error of the reader names between backticks; empty for none.
 fn field_of(error: &str) -> &str {
-    error.split('`').nth(1).filter(|field| error.contains("field") && field.len() <= 128).unwrap_or("")
+    error
+        .split('`')
+        .nth(1)
+        .filter(|field| error.contains("field") && field.len() <= 128)
+        .unwrap_or("")
 }
 
 /// The verdicts, in the order of the events.

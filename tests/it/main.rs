@@ -23,6 +23,7 @@ mod decision;
 mod end_user;
 mod harness;
 mod http;
+mod ledger;
 mod llm_model;
 mod llm_model_own;
 mod locks;
