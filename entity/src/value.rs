@@ -218,7 +218,7 @@ impl sea_orm::sea_query::ValueType for Ids {
     }
 
     fn column_type() -> ColumnType {
-        <Vec<u8> as sea_orm::sea_query::ValueType>::column_type()
+        ColumnType::Blob
     }
 }
 

@@ -1,6 +1,13 @@
 //! The ledger: what is recorded once, held exactly, and shown to whom it concerns.
 
+mod correct;
+mod crash;
+mod property;
+mod read;
 mod record;
+mod reserve;
+mod rest;
+mod window;
 
 use serde_json::{Value, json};
 
@@ -38,20 +45,33 @@ pub(super) async fn budget(admin: &Client, field: &str, id: &str) -> Value {
 
 /// Makes a team with budgets and a service key in it; returns both ids.
 pub(super) async fn team_with_key(app: &TestApp, name: &str, budgets: Value) -> (String, String) {
-    let admin = app.admin();
+    team_with_key_by(&app.admin(), name, budgets).await
+}
+
+/// The same, by an admin.
+pub(super) async fn team_with_key_by(
+    admin: &Client,
+    name: &str,
+    budgets: Value,
+) -> (String, String) {
     let created: Vec<Value> =
         budgets.as_array().unwrap().iter().map(|limits| json!({ "create": limits })).collect();
     let input = json!({ "name": name, "budgets": created });
-    let team = done(&admin, "teamCreate", input, "team { id }").await;
+    let team = done(admin, "teamCreate", input, "team { id }").await;
     let team = crate::harness::client::text(&team, "/team/id");
     let input = json!({ "kind": "SERVICE", "teamId": team, "name": "service" });
-    let (key, _) = crate::harness::world::api_key(&admin, input).await;
+    let (key, _) = crate::harness::world::api_key(admin, input).await;
     (team, key)
 }
 
 /// A gateway.
 pub(super) async fn gateway(app: &TestApp) -> Client {
+    gateway_with_id(app).await.0
+}
+
+/// A gateway, with the id of its key.
+pub(super) async fn gateway_with_id(app: &TestApp) -> (Client, String) {
     let input = json!({ "kind": "GATEWAY", "name": "gateway" });
-    let (_, secret) = crate::harness::world::api_key(&app.admin(), input).await;
-    app.with_key(Some(&secret))
+    let (id, secret) = crate::harness::world::api_key(&app.admin(), input).await;
+    (app.with_key(Some(&secret)), id)
 }

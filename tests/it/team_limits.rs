@@ -347,7 +347,11 @@ async fn changing_a_budget_resets_nothing() {
         set(&admin, &world.a1, json!({ "name": "Renamed" })).await.data();
         set(&admin, &world.a1, edit(json!({ "period": null }))).await.data();
         let held = read(&admin, &world.a1, selection).await["budgets"][0].clone();
-        assert_eq!(held["resetsAt"], Value::Null);
+        assert_eq!(held["spent"], "4");
+        assert_eq!(held["resetsAt"], team["budgets"][0]["resetsAt"]);
+        app.clock.set("2026-11-22T00:00:00Z".parse().unwrap());
+        let held = read(&admin, &world.a1, selection).await["budgets"][0].clone();
+        assert_eq!((&held["spent"], &held["resetsAt"]), (&json!("0"), &Value::Null));
 
         let bad = edit(json!({ "softSpend": "6" }));
         let answer = set(&admin, &world.a1, bad).await;

@@ -100,7 +100,8 @@ fn read(row: &QueryResult, now: DateTime<Utc>) -> Result<InForce> {
         Ok(row.try_get::<Option<Usd>>("", column)?.filter(|_| counts).unwrap_or_default())
     };
     let window = match newest {
-        Some(starts_at) if counts => {
+        // The clock went back: the window goes on that was reached.
+        Some(starts_at) if starts_at > current.starts_at => {
             BudgetWindow { starts_at, ends_at: row.try_get("", "ends_at")? }
         }
         _ => current,

@@ -151,4 +151,4 @@ pub(super) fn check_increase(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use crate::db::bulk::Bulk;
-use crate::domain::access::facts::{BoundBudget, unknown_end_user};
+use crate::domain::access::facts::{BoundBudget, EndUserFacts, Facts, TagFacts, unknown_end_user};
 use crate::domain::scope::Scope;
 use crate::domain::settings;
 use crate::error::Result;
@@ -53,6 +53,26 @@ impl Attribution {
             end_user: None,
             tags: Vec::new(),
         }
+    }
+
+    /// A call of a key, on behalf of an end user if it names one, with the tags that it brings.
+    pub fn of_call(
+        facts: &Facts,
+        end_user: Option<&EndUserFacts>,
+        tags: &TagFacts,
+    ) -> Option<Self> {
+        let chain = &facts.chain;
+        let tags = facts.tag_rows.iter().chain(&tags.rows).map(|row| row.id);
+        Some(Self {
+            organization: chain.organization.as_ref().map(|row| row.id),
+            team: chain.team_id(),
+            membership: chain.membership.as_ref().map(|row| row.id),
+            project: chain.project.as_ref().map(|row| row.id),
+            user: chain.user.as_ref().map(|row| row.id),
+            end_user: end_user.and_then(|end_user| end_user.row.as_ref()).map(|row| row.id),
+            tags: tags.collect(),
+            ..Self::of_key(chain.key.as_ref()?.id)
+        })
     }
 
     /// The scopes that are charged, outermost first.
