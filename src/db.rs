@@ -4,11 +4,13 @@
 //! this module. SQLite has one writer, which begins its transactions at once (`BEGIN IMMEDIATE`),
 //! and several readers; PostgreSQL has one pool.
 
+pub(crate) mod bulk;
 pub mod constraint;
 pub mod counted;
 pub mod page;
 pub mod reader;
 pub mod tx;
+pub(crate) mod unit;
 
 pub use counted::{Counted, StatementCount};
 pub use page::{Cursor, Direction, Page, PageRequest, SortField};

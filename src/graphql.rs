@@ -24,6 +24,7 @@ pub mod scalar;
 pub mod settings;
 pub mod tag;
 pub mod team;
+pub mod usage;
 pub mod user;
 pub mod value;
 pub mod viewer;
@@ -46,6 +47,7 @@ pub struct Query(
     settings::SettingsQuery,
     tag::TagQuery,
     team::TeamQuery,
+    usage::UsageQuery,
     user::UserQuery,
     viewer::ViewerQuery,
 );
@@ -69,6 +71,7 @@ pub struct Mutation(
     team::TeamMemberBulkMutation,
     team::TeamMutation,
     team::TeamMoveMutation,
+    usage::UsageMutation,
     user::UserMutation,
 );
 

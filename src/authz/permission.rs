@@ -168,6 +168,12 @@ pub enum Permission {
     AccessGroupUpdate,
     /// Delete access groups.
     AccessGroupDelete,
+    /// See what calls used and cost.
+    SpendRead,
+    /// Record what calls used and cost, and hold what they will cost.
+    UsageRecord,
+    /// Correct what an event of the ledger cost.
+    SpendCorrect,
     /// Read the audit trail.
     AuditRead,
 }
@@ -199,6 +205,7 @@ impl Permission {
                 | P::ModelResolve
                 | P::CredentialRead
                 | P::AccessGroupRead
+                | P::SpendRead
                 | P::AuditRead
         )
     }

@@ -226,6 +226,18 @@ impl Permission {
             Self::AccessGroupCreate | Self::AccessGroupUpdate | Self::AccessGroupDelete => {
                 &[PlatformAdmin]
             }
+            Self::SpendRead => &[
+                PlatformAdmin,
+                PlatformViewer,
+                OrganizationAdmin,
+                TeamAdmin,
+                ONESELF,
+                OneselfReading,
+                OneselfInTeam,
+                OwnKey,
+            ],
+            Self::UsageRecord => &[Gateway],
+            Self::SpendCorrect => &[PlatformAdmin],
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

@@ -90,7 +90,7 @@ pub(crate) async fn current(tx: &Tx) -> Result<PlatformSettings> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "settings concern everybody")]
-async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
+pub(crate) async fn find(db: &impl ConnectionTrait) -> Result<PlatformSettings> {
     let row = setting::Entity::find_by_id(NAME.to_owned()).one(db).await?;
     Ok(row.map(parse).transpose()?.unwrap_or_default())
 }

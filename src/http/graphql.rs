@@ -150,8 +150,8 @@ async fn answer(
         address: Some(client_address(app, peer, &head.headers)),
         on_behalf_of,
     };
-    let session =
-        Session::new(app.deployment(), actor, info, statements.clone()).with(credential, checked);
+    let session = Session::new(app.deployment(), app.ledger(), actor, info, statements.clone())
+        .with(credential, checked);
     let may_change = head.method == Method::POST;
     let answer = app.engine().answer(session, request, may_change, &mut line.described).await;
     match answer {
@@ -202,7 +202,7 @@ fn executed_status(profile: StatusProfile, form: ResponseType, partial: bool) ->
 }
 
 /// Whom the request's credential stands for. Every failure is the same.
-async fn authenticate(
+pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     statements: &StatementCount,

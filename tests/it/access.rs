@@ -7,6 +7,7 @@
 mod cases;
 mod model_cases;
 mod projects;
+mod usage_cases;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

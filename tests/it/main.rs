@@ -26,6 +26,7 @@ mod end_user;
 mod harness;
 mod http;
 mod key_bounds;
+mod ledger;
 mod llm_model;
 mod llm_model_own;
 mod locks;

@@ -52,6 +52,12 @@ impl Client {
         Answer::read(request.send().await.unwrap()).await
     }
 
+    /// The same caller, at another path of the server.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        let url = self.url.replace("/graphql", path);
+        Self { url, ..self.clone() }
+    }
+
     /// Runs a document; none when no answer came, or not all of it.
     pub(crate) async fn try_run(&self, query: &str, variables: Value) -> Option<Answer> {
         let body = json!({ "query": query, "variables": variables });
