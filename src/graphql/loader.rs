@@ -336,7 +336,6 @@ impl Loader<BudgetsOf> for Reader {
 
 impl Loader<SpendOf> for Reader {
     type Value = spend_total::Model;
-    type Error = Arc<Error>;
 
     async fn load(&self, keys: &[SpendOf]) -> Loaded<SpendOf, Self::Value> {
         let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();

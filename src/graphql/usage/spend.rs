@@ -30,7 +30,7 @@ impl Spend {
         let budgets = ctx.loader().load_one(BudgetsOf(self.scope)).await;
         let counts_all = |row: &InForce| {
             row.budget.model_pattern.is_none()
-                && row.assignment.counting == entity::role::Counting::Each
+                && row.counting == entity::role::Counting::Each
                 && row.window.ends_at.is_some()
         };
         let budgets = budgets.map_err(ApiError::from)?.unwrap_or_default().into_iter();
