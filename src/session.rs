@@ -10,7 +10,6 @@ use crate::authn::Credential;
 use crate::authz::{Actor, Permission};
 use crate::db::unit::{RETRIES, jitter};
 use crate::db::{Deployment, Reader, RequestInfo, StatementCount, Tx};
-use crate::domain::ledger::Ledger;
 use crate::error::{Error, Result};
 
 /// The work of a transaction: a function of its own input, so that it can be run again from the
@@ -24,7 +23,6 @@ pub struct Session {
     actor: Arc<Actor>,
     request: Arc<RequestInfo>,
     reader: Reader,
-    ledger: Ledger,
     statements: StatementCount,
     deadline: Option<Instant>,
     credential: Option<(Credential, Instant)>,
@@ -34,7 +32,6 @@ impl Session {
     /// A session for a caller whose credential was checked.
     pub fn new(
         deployment: &Deployment,
-        ledger: &Ledger,
         actor: Actor,
         request: RequestInfo,
         statements: StatementCount,
@@ -49,7 +46,6 @@ impl Session {
             actor,
             request: Arc::new(request),
             reader,
-            ledger: ledger.clone(),
             statements,
             deadline: None,
             credential: None,
@@ -81,11 +77,6 @@ impl Session {
     /// The read handle.
     pub fn reader(&self) -> &Reader {
         &self.reader
-    }
-
-    /// The ledger, whose writes are not those of a caller.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     /// What is known of the request.

@@ -136,11 +136,6 @@ impl Tx {
         &self.keyring
     }
 
-    /// The source of time and ids.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
     /// A new id.
     pub fn id<T: Id>(&self) -> T {
         self.clock.id()

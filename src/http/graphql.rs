@@ -150,10 +150,11 @@ async fn answer(
         address: Some(client_address(app, peer, &head.headers)),
         on_behalf_of,
     };
-    let session = Session::new(app.deployment(), app.ledger(), actor, info, statements.clone())
-        .with(credential, checked);
+    let session =
+        Session::new(app.deployment(), actor, info, statements.clone()).with(credential, checked);
     let may_change = head.method == Method::POST;
-    let answer = app.engine().answer(session, request, may_change, &mut line.described).await;
+    let answer =
+        app.engine().answer(session, app.ledger(), request, may_change, &mut line.described).await;
     match answer {
         Answer::MutationNotAllowed => {
             let message = "mutations are sent by POST";

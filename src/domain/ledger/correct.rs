@@ -159,7 +159,7 @@ async fn post(tx: &Tx, event: &usage_event::Model, entry: &usage_event::Model) -
         counters.spend(window, entry.cost)?;
     }
     let alerts = counters.write(db).await?;
-    raise(db, tx.clock(), &alerts, tx.now()).await
+    raise(db, || tx.id(), &alerts, tx.now()).await
 }
 
 /// The scopes whose totals the event was added to.

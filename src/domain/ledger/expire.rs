@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use super::counters::Counters;
 use super::post::raise;
 use super::reservation::take_expired;
-use crate::clock::Clock;
-use crate::db::Database;
+use crate::db::Deployment;
 use crate::db::unit::Unit;
 use crate::error::Result;
 
@@ -15,11 +14,11 @@ use crate::error::Result;
 const SWEEP: u64 = 500;
 
 /// Lets go of what is out of time, and returns the number of reservations that were.
-pub(super) async fn expire(database: &Database, clock: &Clock) -> Result<u64> {
+pub(super) async fn expire(deployment: &Deployment) -> Result<u64> {
     let mut all = 0;
     loop {
-        let unit = Unit::begin(database).await?;
-        let now = clock.now();
+        let unit = Unit::begin(&deployment.database).await?;
+        let now = deployment.clock.now();
         let taken = take_expired(unit.db(), now, SWEEP).await?;
         if taken.is_empty() {
             unit.rollback().await;
@@ -34,7 +33,7 @@ pub(super) async fn expire(database: &Database, clock: &Clock) -> Result<u64> {
             }
         }
         let alerts = counters.write(unit.db()).await?;
-        raise(unit.db(), clock, &alerts, now).await?;
+        raise(unit.db(), || deployment.clock.id(), &alerts, now).await?;
         unit.commit().await?;
         all += taken.len() as u64;
     }

@@ -22,7 +22,7 @@ use super::reservation::{
 };
 use super::sums::{Sums, tags_json};
 use super::{Code, Reserved, Verdict};
-use crate::clock::Clock;
+use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::error::{Error, Result};
 
@@ -85,10 +85,10 @@ pub(super) fn is_overflow(error: &Error) -> bool {
 /// Does the work of a group in the transaction of a connection.
 pub(super) async fn apply(
     db: &impl ConnectionTrait,
-    clock: &Clock,
+    deployment: &Deployment,
     mut group: Group,
 ) -> Result<Applied> {
-    let now = clock.now();
+    let now = deployment.clock.now();
     let called = group.postings.iter().map(|posting| &posting.name).chain(&group.releases);
     let taken =
         if called.clone().next().is_some() { take(db, called).await? } else { HashMap::new() };
@@ -127,7 +127,7 @@ pub(super) async fn apply(
         unmake(db, refused.into_iter()).await?;
     }
     let alerts = counters.write(db).await?;
-    raise(db, clock, &alerts, now).await?;
+    raise(db, || deployment.clock.id(), &alerts, now).await?;
     let released = group.releases.iter().map(|name| taken.contains_key(name)).collect();
     Ok(Applied::Done(Outcome {
         verdicts: verdicts(&group.postings, &recorded),
@@ -478,14 +478,14 @@ pub(super) async fn insert(
 /// Stores warnings, and tells those who follow the change log.
 pub(super) async fn raise(
     db: &impl ConnectionTrait,
-    clock: &Clock,
+    id: impl Fn() -> BudgetAlertId,
     alerts: &[Alert],
     now: DateTime<Utc>,
 ) -> Result<()> {
     if alerts.is_empty() {
         return Ok(());
     }
-    let ids: Vec<BudgetAlertId> = alerts.iter().map(|_| clock.id()).collect();
+    let ids: Vec<BudgetAlertId> = alerts.iter().map(|_| id()).collect();
     let backend = db.get_database_backend();
     let statement = Bulk::new()
         .uuid("id", ids.iter().map(|id| id.uuid()))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, BudgetWindowId, Id, ModelId};
+use entity::id::{ApiKeyId, BudgetWindowId, Id, ModelId, UsageEventId};
 use entity::role::{CostSource, UsageKind};
 use entity::value::{Ids, Words};
 use entity::{llm_model, usage_event};
@@ -17,8 +17,7 @@ use super::report::Checked;
 use super::reservation::CallName;
 use super::window::Windows;
 use super::{Charge, Code, Verdict, charges};
-use crate::clock::Clock;
-use crate::db::Database;
+use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::domain::scope::Scope;
 use crate::error::Result;
@@ -65,12 +64,11 @@ impl Posting {
 
 /// Makes reports ready to be recorded; the verdicts on those that cannot be.
 pub(super) async fn prepare(
-    database: &Database,
-    clock: &Clock,
+    deployment: &Deployment,
     windows: &Windows,
     waiting: &[Waiting],
 ) -> Result<Vec<Result<Posting, Verdict>>> {
-    let db = database.reading();
+    let db = deployment.database.reading();
     let keys = keys(db, waiting).await?;
     let callers: Vec<_> = waiting.iter().zip(&keys).map(caller).collect();
     let asked: Vec<_> = callers.iter().flatten().copied().collect();
@@ -93,13 +91,13 @@ pub(super) async fn prepare(
     let slices: Vec<&[Charge]> = charges.iter().map(Vec::as_slice).collect();
     let ids = windows.of(&slices).await?;
     let deployments = Deployments::find(db, waiting).await?;
-    let now = clock.now();
+    let now = deployment.clock.now();
     let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(ids));
     Ok(ready
         .map(|((waiting, key), (found, ids))| {
             let key = key?;
             let windows: Vec<_> = ids.into_iter().flatten().collect();
-            Ok(posting(clock, now, waiting, key, found, windows, &deployments))
+            Ok(posting(deployment.clock.id(), now, waiting, key, found, windows, &deployments))
         })
         .collect())
 }
@@ -112,7 +110,7 @@ fn caller<'a>((waiting, key): (&'a Waiting, &Result<ApiKeyId, Verdict>)) -> Opti
 }
 
 fn posting(
-    clock: &Clock,
+    id: UsageEventId,
     now: DateTime<Utc>,
     waiting: &Waiting,
     key: ApiKeyId,
@@ -145,7 +143,7 @@ fn posting(
     };
     let provider = report.provider.clone().or(deployment.map(|model| model.provider.clone()));
     let event = usage_event::Model {
-        id: clock.id(),
+        id,
         kind: UsageKind::Usage,
         gateway_id: waiting.gateway,
         request_id: report.request_id.clone(),

@@ -22,9 +22,8 @@ use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
 use super::window::Windows;
 use super::{Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
-use crate::clock::Clock;
+use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
-use crate::db::{Database, Deployment};
 use crate::error::{Error, Result};
 
 /// The most operations that wait; more are refused, which is better than an answer too late.
@@ -50,16 +49,14 @@ enum Operation {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: mpsc::Sender<Operation>,
-    database: Database,
-    clock: Clock,
+    deployment: Deployment,
 }
 
 /// One of those who work off the queue.
 #[derive(Debug)]
 pub struct Worker {
     queue: Arc<Mutex<mpsc::Receiver<Operation>>>,
-    database: Database,
-    clock: Clock,
+    deployment: Deployment,
     windows: Windows,
     newer: Cache<BudgetWindowId, BudgetWindowId>,
 }
@@ -67,22 +64,20 @@ pub struct Worker {
 impl Ledger {
     /// The ledger of a deployment, and its workers, which end when nobody has the ledger any more.
     pub fn new(deployment: &Deployment) -> (Self, Vec<Worker>) {
-        let (database, clock) = (deployment.database.clone(), deployment.clock.clone());
         let (sender, receiver) = mpsc::channel(WAITING);
         let queue = Arc::new(Mutex::new(receiver));
-        let windows = Windows::new(database.clone(), clock.clone());
+        let windows = Windows::new(deployment);
         let newer = Cache::new(10_000);
         // One reads and works out while the other waits for its commit; SQLite has one writer.
-        let workers = if database.backend() == DbBackend::Sqlite { 1 } else { 2 };
+        let workers = if deployment.database.backend() == DbBackend::Sqlite { 1 } else { 2 };
         let worker = |_| Worker {
             queue: Arc::clone(&queue),
-            database: database.clone(),
-            clock: clock.clone(),
+            deployment: deployment.clone(),
             windows: windows.clone(),
             newer: newer.clone(),
         };
         let workers = (0..workers).map(worker).collect();
-        (Self { queue: sender, database, clock }, workers)
+        (Self { queue: sender, deployment: deployment.clone() }, workers)
     }
 
     /// Records what a gateway reports: 1 to 500 events, each with a verdict of its own.
@@ -93,7 +88,7 @@ impl Ledger {
         if reports.is_empty() || reports.len() > EVENTS {
             return Err(Error::input("input.events", format!("give 1 to {EVENTS} events")));
         }
-        let now = self.clock.now();
+        let now = self.deployment.clock.now();
         let mut verdicts: Vec<Option<Verdict>> = Vec::with_capacity(reports.len());
         let mut waiting = Vec::with_capacity(reports.len());
         for report in reports {
@@ -154,10 +149,10 @@ impl Ledger {
     /// # Errors
     /// What the database answers.
     pub async fn expire(&self) -> Result<u64> {
-        if !any_expired(self.database.reading(), self.clock.now()).await? {
+        if !any_expired(self.deployment.database.reading(), self.deployment.clock.now()).await? {
             return Ok(0);
         }
-        expire::expire(&self.database, &self.clock).await
+        expire::expire(&self.deployment).await
     }
 
     fn enqueue(&self, operation: Operation) -> Result<()> {
@@ -210,7 +205,7 @@ impl Worker {
         let ready = if waiting.is_empty() {
             Vec::new()
         } else {
-            prepare(&self.database, &self.clock, &self.windows, &waiting).await?
+            prepare(&self.deployment, &self.windows, &waiting).await?
         };
         let holdings = self.holdings(operations).await?;
         let releases = operations.iter().filter_map(Operation::release).cloned().collect();
@@ -244,10 +239,10 @@ impl Worker {
         }
         let charges: Vec<_> = asked.iter().map(|asked| asked.charges.as_slice()).collect();
         let windows = self.windows.of(&charges).await?;
-        let now = self.clock.now();
+        let now = self.deployment.clock.now();
         let holding = |(asked, windows): (&&Reserve, Vec<Option<BudgetWindowId>>)| Holding {
             row: New {
-                id: self.clock.id(),
+                id: self.deployment.clock.id(),
                 name: (asked.gateway, asked.request_id.clone()),
                 hash: hash_of(asked),
                 attribution: asked.attribution.clone(),
@@ -265,11 +260,12 @@ impl Worker {
         for _ in 0..SECOND_LOOKS {
             let is_refused = |outcome: &Reserved| matches!(outcome, Reserved::Refused(_));
             if !reserved.iter().any(is_refused)
-                || !any_expired(self.database.reading(), self.clock.now()).await?
+                || !any_expired(self.deployment.database.reading(), self.deployment.clock.now())
+                    .await?
             {
                 return Ok(());
             }
-            expire::expire(&self.database, &self.clock).await?;
+            expire::expire(&self.deployment).await?;
             let places: Vec<_> =
                 (0..reserved.len()).filter(|place| is_refused(&reserved[*place])).collect();
             let holdings = places.iter().map(|place| holdings[*place].clone()).collect();
@@ -332,8 +328,8 @@ impl Worker {
     }
 
     async fn attempt(&self, group: Group) -> Result<Applied> {
-        let unit = Unit::begin(&self.database).await?;
-        match apply(unit.db(), &self.clock, group).await {
+        let unit = Unit::begin(&self.deployment.database).await?;
+        match apply(unit.db(), &self.deployment, group).await {
             Ok(Applied::Done(outcome)) => {
                 unit.commit().await?;
                 Ok(Applied::Done(outcome))

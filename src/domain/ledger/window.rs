@@ -16,8 +16,7 @@ use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
 use uuid::Uuid;
 
 use super::Charge;
-use crate::clock::Clock;
-use crate::db::Database;
+use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::error::{Error, Result};
 use sea_orm::ConnectionTrait;
@@ -31,14 +30,13 @@ const REMEMBERED: u64 = 200_000;
 /// Finds and makes the rows of windows. Clones share what they remember.
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
-    database: Database,
-    clock: Clock,
+    deployment: Deployment,
     ids: Cache<Name, BudgetWindowId>,
 }
 
 impl Windows {
-    pub(super) fn new(database: Database, clock: Clock) -> Self {
-        Self { database, clock, ids: Cache::new(REMEMBERED) }
+    pub(super) fn new(deployment: &Deployment) -> Self {
+        Self { deployment: deployment.clone(), ids: Cache::new(REMEMBERED) }
     }
 
     /// The rows of charges, made where they are not there yet. A budget that is no more has none.
@@ -78,7 +76,7 @@ impl Windows {
         &self,
         names: impl Iterator<Item = &Name> + Clone,
     ) -> Result<BTreeMap<Name, BudgetWindowId>> {
-        let db = self.database.writing();
+        let db = self.deployment.database.writing();
         let statement = Bulk::new()
             .uuid("budget", names.clone().map(|name| name.0.uuid()))
             .uuid("counter", names.clone().map(|name| name.1))
@@ -104,7 +102,7 @@ impl Windows {
         let rows: Vec<_> = windows
             .iter()
             .map(|((budget, counter, starts_at), ends_at)| budget_window::Model {
-                id: self.clock.id(),
+                id: self.deployment.clock.id(),
                 budget_id: *budget,
                 scope_id: *counter,
                 starts_at: *starts_at,
@@ -112,7 +110,7 @@ impl Windows {
                 spent: Usd::ZERO,
                 reserved: Usd::ZERO,
                 raised: 0,
-                updated_at: self.clock.now(),
+                updated_at: self.deployment.clock.now(),
             })
             .collect();
         for chunk in rows.chunks(500) {
@@ -135,7 +133,7 @@ impl Windows {
         let rows = rows.into_iter().map(|row| row.into_active_model().reset_all());
         let insert = budget_window::Entity::insert_many(rows)
             .on_conflict(OnConflict::new().do_nothing().to_owned());
-        match insert.exec_without_returning(self.database.writing()).await {
+        match insert.exec_without_returning(self.deployment.database.writing()).await {
             Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
             Err(error) => Err(error.into()),
         }
