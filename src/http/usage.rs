@@ -2,7 +2,7 @@
 //!
 //! The body is `{"events": [...]}`, with the fields of `UsageEventInput`; the answer has a verdict for
 //! each event. An event that cannot be read gets one too, and does not spoil the others. Errors of
-//! the request as a whole have the shape that clients of OpenAI read.
+//! the request as a whole have the shape that clients of `OpenAI` read.
 
 use std::time::Instant;
 
@@ -137,7 +137,7 @@ async fn answer(
                 reports.push(report);
                 verdicts.push(None);
             }
-            Err(verdict) => verdicts.push(Some(verdict)),
+            Err(verdict) => verdicts.push(Some(*verdict)),
         }
     }
     if !reports.is_empty() {
@@ -239,15 +239,17 @@ enum Amount {
 }
 
 /// Reads one event.
-fn report(event: Value) -> Result<Report, Shown> {
+fn report(event: Value) -> Result<Report, Box<Shown>> {
     let id = event.get("requestId").and_then(Value::as_str).unwrap_or_default();
     let id: String = id.chars().take(128).collect();
-    let invalid = |field: &str, message: &str| Shown {
-        request_id: id.clone(),
-        code: word(Code::Invalid),
-        field: (!field.is_empty()).then(|| field.to_owned()),
-        message: Some(message.to_owned()),
-        ..Shown::default()
+    let invalid = |field: &str, message: &str| {
+        Box::new(Shown {
+            request_id: id.clone(),
+            code: word(Code::Invalid),
+            field: (!field.is_empty()).then(|| field.to_owned()),
+            message: Some(message.to_owned()),
+            ..Shown::default()
+        })
     };
     let event: Event = serde_json::from_value(event).map_err(|error| {
         // The message names fields and types, and no values but numbers.

@@ -88,18 +88,22 @@ pub async fn correct(
     let earlier = corrections(tx, event.id).await?;
     let left = earlier.iter().try_fold(event.cost, |sum, row| sum.checked_add(row.cost));
     let left = left.and_then(|left| left.checked_add(entry.cost));
-    if left.is_none_or(|left| left < Usd::ZERO) {
+    let Some(left) = left else { return Err(too_large()) };
+    if left < Usd::ZERO {
         return Err(Error::conflict(
             "with this and earlier corrections the event would cost less than nothing",
         ));
     }
-    post(tx, &event, &entry).await.map_err(|error| match is_overflow(&error) {
-        true => Error::input("input.amount", "together with what is counted this is too large"),
-        false => error,
-    })?;
+    post(tx, &event, &entry)
+        .await
+        .map_err(|error| if is_overflow(&error) { too_large() } else { error })?;
     let subject = Subject::usage_event(&entry);
     tx.record(Event::made(AuditAction::SpendCorrected, subject, &entry));
     Ok(entry)
+}
+
+fn too_large() -> Error {
+    Error::input("input.amount", "together with what is counted this is too large")
 }
 
 /// The entry of a correction: it has the event's dimensions, times and windows.

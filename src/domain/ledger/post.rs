@@ -286,9 +286,12 @@ impl Standing {
         let mut decided = Vec::with_capacity(holdings.len());
         for holding in holdings {
             let row = &holding.row;
-            let again = |hash: Uuid, expires_at| match hash == row.hash {
-                true => Reserved::Granted { expires_at, is_duplicate: true },
-                false => Reserved::Conflict,
+            let again = |hash: Uuid, expires_at| {
+                if hash == row.hash {
+                    Reserved::Granted { expires_at, is_duplicate: true }
+                } else {
+                    Reserved::Conflict
+                }
             };
             let outcome = if self.settled.contains(&row.name) {
                 Reserved::Settled

@@ -121,12 +121,11 @@ fn posting(
     let checked = &waiting.report;
     let report = &checked.report;
     let is_known = found.is_some();
-    let (attribution, labels) = match found {
-        Some(found) => (found.attribution, found.labels),
-        None => {
-            let labels: BTreeSet<_> = report.tags.iter().cloned().collect();
-            (Attribution::of_key(key), Words(labels.into_iter().collect()))
-        }
+    let (attribution, labels) = if let Some(found) = found {
+        (found.attribution, found.labels)
+    } else {
+        let labels: BTreeSet<_> = report.tags.iter().cloned().collect();
+        (Attribution::of_key(key), Words(labels.into_iter().collect()))
     };
     let deployment = deployments.of(checked.model_id, &report.model, &attribution);
     let priced = match checked.cost {

@@ -213,19 +213,19 @@ impl Worker {
         let mut outcome =
             self.post(Group { postings, holdings: holdings.clone(), releases }).await?;
         self.look_again(&holdings, &mut outcome.reserved).await?;
-        let mut posted = outcome.verdicts.into_iter();
+        let mut judged = outcome.verdicts.into_iter();
         let mut verdicts = ready.into_iter().filter_map(|ready| match ready {
-            Ok(_) => posted.next(),
+            Ok(_) => judged.next(),
             Err(verdict) => Some(verdict),
         });
-        let mut reserved = outcome.reserved.into_iter();
-        let mut released = outcome.released.into_iter();
+        let mut holds = outcome.reserved.into_iter();
+        let mut freed = outcome.released.into_iter();
         let answers = operations.iter().map(|operation| match operation {
             Operation::Record(waiting, _) => {
                 Some(Answer::Recorded(verdicts.by_ref().take(waiting.len()).collect()))
             }
-            Operation::Reserve(..) => reserved.next().map(Answer::Reserved),
-            Operation::Release(..) => released.next().map(Answer::Released),
+            Operation::Reserve(..) => holds.next().map(Answer::Reserved),
+            Operation::Release(..) => freed.next().map(Answer::Released),
         });
         let answers: Option<Vec<_>> = answers.collect();
         answers.ok_or_else(|| Error::internal("an operation of the ledger has no answer"))
@@ -372,9 +372,12 @@ fn answer(operations: Vec<Operation>, outcome: Result<Vec<Answer>>) {
         Err(error) => {
             let is_unavailable = error.is_unavailable();
             tracing::warn!(error = ?error, operations = operations.len(), "the ledger failed");
-            let failure = || match is_unavailable {
-                true => Error::Unavailable,
-                false => Error::internal("the ledger failed; the log tells why"),
+            let failure = || {
+                if is_unavailable {
+                    Error::Unavailable
+                } else {
+                    Error::internal("the ledger failed; the log tells why")
+                }
             };
             for operation in operations {
                 match operation {

@@ -171,7 +171,7 @@ async fn write_days(
 }
 
 async fn write_scopes(db: &impl ConnectionTrait, scopes: &BTreeMap<Scope, Sum>) -> Result<()> {
-    let sum = |part: fn(&Sum) -> i64| scopes.values().map(move |sum| part(sum));
+    let sum = |part: fn(&Sum) -> i64| scopes.values().map(part);
     let bulk = Bulk::new()
         .uuid("scope_id", scopes.keys().map(|scope| scope.id))
         .text("scope_kind", scopes.keys().map(|scope| scope.kind.to_value()))

@@ -187,7 +187,7 @@ impl ApiKey {
     /// What the key spent, whatever its budgets are. Null when you may not read it.
     async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
         match self.may(ctx, Permission::SpendRead).await {
-            Ok(true) => Some(spend_of(ctx, Scope::api_key(self.0.id)).await),
+            Ok(true) => Some(Ok(spend_of(Scope::api_key(self.0.id)))),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
         }

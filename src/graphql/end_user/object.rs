@@ -94,8 +94,8 @@ impl EndUser {
     }
 
     /// What was spent on its behalf, whatever its budgets are; null when it could not be read.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
-        Some(spend_of(ctx, Scope::end_user(self.0.id)).await)
+    async fn spend(&self) -> Option<Spend> {
+        Some(spend_of(Scope::end_user(self.0.id)))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -90,11 +90,11 @@ impl Organization {
 
     /// What was spent in the organization, whatever its budgets are. Null when you may not read it: it is for
     /// the organization's admins and those above.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
         if !self.may(ctx, Permission::SpendRead) {
             return None;
         }
-        Some(spend_of(ctx, Scope::organization(self.0.id)).await)
+        Some(spend_of(Scope::organization(self.0.id)))
     }
 
     /// The organization's teams that you may see, by name.

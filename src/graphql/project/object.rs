@@ -138,11 +138,11 @@ impl Project {
 
     /// What was spent in the project, whatever its budgets are. Null when you may not read it: it is for
     /// the team's admins and those above.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
         if !self.may(ctx, Permission::SpendRead) {
             return None;
         }
-        Some(spend_of(ctx, Scope::project(self.0.id)).await)
+        Some(spend_of(Scope::project(self.0.id)))
     }
 
     /// The keys of the project that you may see, by name. Their secrets are not shown.

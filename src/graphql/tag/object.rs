@@ -64,8 +64,8 @@ impl Tag {
 
     /// What was spent by calls that carry it, whatever its budgets are; null when it could not be
     /// read.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
-        Some(spend_of(ctx, Scope::tag(self.0.id)).await)
+    async fn spend(&self) -> Option<Spend> {
+        Some(spend_of(Scope::tag(self.0.id)))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -122,7 +122,7 @@ impl TeamMembership {
                 return None;
             }
         }
-        Some(spend_of(ctx, Scope::membership(self.0.id)).await)
+        Some(Ok(spend_of(Scope::membership(self.0.id))))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -188,11 +188,11 @@ impl Team {
 
     /// What was spent in the team, whatever its budgets are. Null when you may not read it: it is for
     /// the team's admins and those above.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
         if !self.may(ctx, Permission::SpendRead) {
             return None;
         }
-        Some(spend_of(ctx, Scope::team(self.0.id)).await)
+        Some(spend_of(Scope::team(self.0.id)))
     }
 
     /// The members, oldest membership first.

@@ -186,7 +186,6 @@ impl UsageQuery {
     /// organizations and teams that you run, and your own. It is made of a daily roll-up, which
     /// counts an event on the day, in UTC, of its `occurredAt`, as soon as it is recorded.
     #[graphql(directive = requires::apply(Permission::SpendRead))]
-    #[expect(clippy::too_many_arguments, reason = "what a report is about")]
     async fn usage(
         &self,
         ctx: &Context<'_>,

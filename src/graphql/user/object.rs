@@ -160,14 +160,14 @@ impl User {
 
     /// What the user spent everywhere, whatever its budgets are. Null when you may not read it: it
     /// is for the user and those who run the platform.
-    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
         let place = Placement::person(self.0.id, None);
         let actor = ctx.session().actor();
         let permissions = [Permission::UserDetailRead, Permission::SpendRead];
         if !permissions.iter().all(|permission| policy::allows(actor, *permission, &place)) {
             return None;
         }
-        Some(spend_of(ctx, Scope::user(self.0.id)).await)
+        Some(spend_of(Scope::user(self.0.id)))
     }
 
     /// The user's memberships in teams that you may see, oldest first.

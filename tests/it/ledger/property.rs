@@ -360,7 +360,7 @@ async fn history(app: &TestApp, seed: u64, steps: u32) {
 #[tokio::test]
 async fn every_step_agrees_with_a_slow_ledger() {
     for seed in [7, 1_234_567, 987_654_321] {
-        on_each_database(async |app| history(app, seed, 120).await).await;
+        on_each_database(async |app| history(app, seed, 160).await).await;
     }
 }
 

@@ -367,17 +367,17 @@ async fn a_temporary_increase_makes_room_until_it_is_over() {
             json!({ "id": team, "budgets": [{ "edit": { "budgetId": own,
                 "limits": { "temporaryIncrease": increase } } }] })
         };
-        let increase = json!({ "amount": "5", "endsAt": "2026-11-21T13:00:00Z" });
+        let increase = json!({ "amount": "5", "endsAt": "2026-11-21T12:05:00Z" });
         let selection =
             "team { budgets { remaining budget { temporaryIncrease { amount endsAt } } } }";
         let changed = done(&app.admin(), "teamUpdate", edit(increase), selection).await;
         assert_eq!(
             changed["team"]["budgets"][0],
             json!({ "remaining": "15", "budget": {
-            "temporaryIncrease": { "amount": "5", "endsAt": "2026-11-21T13:00:00+00:00" } } })
+            "temporaryIncrease": { "amount": "5", "endsAt": "2026-11-21T12:05:00+00:00" } } })
         );
         assert!(is_granted(&reserve(app, &id, "1", &key, "12").await));
-        app.clock.set("2026-11-21T13:00:00Z".parse().unwrap());
+        app.clock.set("2026-11-21T12:05:00Z".parse().unwrap());
         assert_eq!(numbers(app, &team).await.2, "0");
         assert!(matches!(reserve(app, &id, "2", &key, "1").await, Reserved::Refused(_)));
         for (increase, field) in [

@@ -51,7 +51,7 @@ fn a_decimal_is_rounded_once_half_to_even() {
 fn a_floating_point_number_stands_for_its_fifteen_digits() {
     for (dollars, expected) in [
         (0.1 + 0.2, Some(300_000_000)),
-        (0.000_134_999_999_999_999_99, Some(135_000)),
+        (0.000_135_f64.next_down(), Some(135_000)),
         (1.5e-9, Some(2)),
         (2.5e-9, Some(2)),
         (0.0, Some(0)),
