@@ -219,9 +219,13 @@ impl App {
         let parts = Arc::downgrade(&self.0);
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(SWEEP);
+            tick.tick().await;
             loop {
                 tick.tick().await;
                 let Some(parts) = parts.upgrade() else { break };
+                if parts.draining.load(Ordering::Relaxed) {
+                    break;
+                }
                 if let Err(error) = parts.ledger.expire().await {
                     tracing::warn!(error = ?error, "reservations out of time could not be swept");
                 }

@@ -318,6 +318,8 @@ fn window(kind: ScopeKind, base: u64, number: u64) -> budget_window::Model {
         ends_at: None,
         spent: Usd::from_nanos(12_345_678_900),
         reserved: Usd::from_nanos(5_000_000),
+        raised: 0,
+        updated_at: created(0),
     }
 }
 

@@ -88,8 +88,15 @@ const HISTORY: &[(&str, &str)] = &[
 const STAMPS: &[&str] = &["created_by", "updated_by"];
 
 /// Names that look like those of ids and are words of others, or of closed sets.
-const WORDS: &[&str] =
-    &["blocked_by", "email_confirmed_by", "external_id", "kek_id", "pepper_id", "request_id"];
+const WORDS: &[&str] = &[
+    "blocked_by",
+    "email_confirmed_by",
+    "external_id",
+    "kek_id",
+    "payload_hash",
+    "pepper_id",
+    "request_id",
+];
 
 /// The tables whose rows have events of their own.
 const AUDITED: &[&str] = &[

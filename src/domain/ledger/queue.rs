@@ -48,14 +48,20 @@ enum Operation {
 /// The ledger, as everybody uses it. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    queue: mpsc::Sender<Operation>,
-    deployment: Deployment,
+    queue: mpsc::Sender<Waits>,
+    desk: Arc<Desk>,
 }
+
+/// An operation that waits, and where it is done: while none waits, a worker holds no database.
+type Waits = (Arc<Desk>, Operation);
 
 /// One of those who work off the queue.
 #[derive(Debug)]
-pub struct Worker {
-    queue: Arc<Mutex<mpsc::Receiver<Operation>>>,
+pub struct Worker(Arc<Mutex<mpsc::Receiver<Waits>>>);
+
+/// What workers work with.
+#[derive(Debug)]
+struct Desk {
     deployment: Deployment,
     windows: Windows,
     newer: Cache<BudgetWindowId, BudgetWindowId>,
@@ -66,18 +72,15 @@ impl Ledger {
     pub fn new(deployment: &Deployment) -> (Self, Vec<Worker>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let queue = Arc::new(Mutex::new(receiver));
-        let windows = Windows::new(deployment);
-        let newer = Cache::new(10_000);
+        let desk = Desk {
+            deployment: deployment.clone(),
+            windows: Windows::new(deployment),
+            newer: Cache::new(10_000),
+        };
         // One reads and works out while the other waits for its commit; SQLite has one writer.
         let workers = if deployment.database.backend() == DbBackend::Sqlite { 1 } else { 2 };
-        let worker = |_| Worker {
-            queue: Arc::clone(&queue),
-            deployment: deployment.clone(),
-            windows: windows.clone(),
-            newer: newer.clone(),
-        };
-        let workers = (0..workers).map(worker).collect();
-        (Self { queue: sender, deployment: deployment.clone() }, workers)
+        let workers = (0..workers).map(|_| Worker(Arc::clone(&queue))).collect();
+        (Self { queue: sender, desk: Arc::new(desk) }, workers)
     }
 
     /// Records what a gateway reports: 1 to 500 events, each with a verdict of its own.
@@ -88,7 +91,7 @@ impl Ledger {
         if reports.is_empty() || reports.len() > EVENTS {
             return Err(Error::input("input.events", format!("give 1 to {EVENTS} events")));
         }
-        let now = self.deployment.clock.now();
+        let now = self.desk.deployment.clock.now();
         let mut verdicts: Vec<Option<Verdict>> = Vec::with_capacity(reports.len());
         let mut waiting = Vec::with_capacity(reports.len());
         for report in reports {
@@ -149,22 +152,23 @@ impl Ledger {
     /// # Errors
     /// What the database answers.
     pub async fn expire(&self) -> Result<u64> {
-        if !any_expired(self.deployment.database.reading(), self.deployment.clock.now()).await? {
+        let deployment = &self.desk.deployment;
+        if !any_expired(deployment.database.reading(), deployment.clock.now()).await? {
             return Ok(0);
         }
-        expire::expire(&self.deployment).await
+        expire::expire(deployment).await
     }
 
     fn enqueue(&self, operation: Operation) -> Result<()> {
-        self.queue.try_send(operation).map_err(|_| Error::Unavailable)
+        self.queue.try_send((Arc::clone(&self.desk), operation)).map_err(|_| Error::Unavailable)
     }
 }
 
 impl Worker {
     /// Works off the queue until nobody has the ledger any more.
     pub async fn run(self) {
-        while let Some(operations) = self.next().await {
-            let work = AssertUnwindSafe(self.work(operations)).catch_unwind().await;
+        while let Some((desk, operations)) = self.next().await {
+            let work = AssertUnwindSafe(desk.work(operations)).catch_unwind().await;
             if work.is_err() {
                 // Those who wait learn it from their channels, which are gone.
                 tracing::error!("a worker of the ledger panicked, and goes on");
@@ -173,18 +177,21 @@ impl Worker {
     }
 
     /// What waits, at most a group; one worker looks at a time.
-    async fn next(&self) -> Option<Vec<Operation>> {
-        let mut queue = self.queue.lock().await;
-        let mut operations = vec![queue.recv().await?];
+    async fn next(&self) -> Option<(Arc<Desk>, Vec<Operation>)> {
+        let mut queue = self.0.lock().await;
+        let (desk, operation) = queue.recv().await?;
+        let mut operations = vec![operation];
         let mut events = operations[0].events();
         while events < GROUP_EVENTS && operations.len() < GROUP_OPERATIONS {
-            let Ok(operation) = queue.try_recv() else { break };
+            let Ok((_, operation)) = queue.try_recv() else { break };
             events += operation.events();
             operations.push(operation);
         }
-        Some(operations)
+        Some((desk, operations))
     }
+}
 
+impl Desk {
     /// Does operations together; should that fail for what one of them is, each by itself.
     async fn work(&self, operations: Vec<Operation>) {
         let together = self.perform(&operations).await;
