@@ -11,11 +11,11 @@ use crate::steps::done;
 pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
     let admin = app.admin();
     let input = json!({ "userId": world.users["member"], "teamId": world.a1, "name": "used" });
-    let (in_a1, _) = api_key(&admin, input).await;
+    let (own, _) = api_key(&admin, input).await;
     let input = json!({ "kind": "SERVICE", "teamId": world.b1, "name": "used" });
-    let (in_b1, _) = api_key(&admin, input).await;
+    let (foreign, _) = api_key(&admin, input).await;
     let mut events = vec![("missing", format!("usage_{}", "0".repeat(32)))];
-    for (name, key) in [("of the member in A1", &in_a1), ("of B1", &in_b1)] {
+    for (name, key) in [("of the member in A1", &own), ("of B1", &foreign)] {
         let event = json!({ "requestId": name, "apiKeyId": key, "model": "m", "cost": "1" });
         let input = json!({ "events": [event] });
         let selection = "verdicts { usageEventId }";

@@ -105,12 +105,15 @@ async fn place(app: &TestApp) -> Place {
     Place { limits, keys: keys.into_iter().zip(charged).collect() }
 }
 
+/// A window: whose, by its place in the list, and when it began.
+type Window = (usize, DateTime<Utc>);
+
 /// What is held for a call, in the slow ledger.
 #[derive(Clone, Debug)]
 struct Hold {
     key: usize,
     amount: i64,
-    windows: Vec<(usize, DateTime<Utc>)>,
+    windows: Vec<Window>,
     expires_at: DateTime<Utc>,
 }
 
@@ -118,7 +121,7 @@ struct Hold {
 struct Slow<'a> {
     place: &'a Place,
     made: DateTime<Utc>,
-    events: BTreeMap<String, (usize, i64, Vec<(usize, DateTime<Utc>)>)>,
+    events: BTreeMap<String, (usize, i64, Vec<Window>)>,
     holds: BTreeMap<String, Hold>,
 }
 

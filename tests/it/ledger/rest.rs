@@ -18,7 +18,7 @@ async fn usage_is_reported_over_plain_http() {
         let (team, key) = team_with_key(app, "T", json!([{ "maxSpend": "10" }])).await;
         let gateway = gateway(app).await;
         let mut float = event("float", &key, "");
-        float["cost"] = json!(0.000_134_999_999_999_999_99);
+        float["cost"] = json!(0.000_135_f64.next_down());
         float["inputTokens"] = json!("12");
         let fine = event("fine", &key, "0.00000000150000");
         let mut unknown = event("unknown", &key, "1");
@@ -82,7 +82,7 @@ async fn usage_is_reported_over_plain_http() {
     .await;
 }
 
-/// GATEWAYS 1.1: errors of the request as a whole are read by clients of OpenAI.
+/// GATEWAYS 1.1: errors of the request as a whole are read by clients of `OpenAI`.
 #[tokio::test]
 async fn a_refusal_has_the_shape_that_clients_read() {
     on_each_database(async |app| {
