@@ -26,6 +26,7 @@ URL is http://127.0.0.1:4000/graphql by default.";
 /// The API's scalars, under the names that the generated code looks for.
 mod scalars {
     pub(crate) type BigInt = String;
+    pub(crate) type DateTime = String;
     pub(crate) type Duration = String;
     /// Exact: calculate with a crate for decimals, never with floating-point numbers.
     pub(crate) type Usd = String;
@@ -225,6 +226,7 @@ fn monthly(max_spend: &str) -> team_create::ScopeBudgetInput {
         model_pattern: None,
         requests_per_minute: None,
         soft_spend: None,
+        temporary_increase: None,
         time_zone: None,
         tokens_per_minute: None,
     })

@@ -21,6 +21,7 @@ use crate::authn::last_used::LastUsed;
 use crate::clock::{Clock, fill_random};
 use crate::config::{Config, Engine as DatabaseEngine};
 use crate::db::{Commits, Database, DatabaseSettings, Deployment, Location, OpenError};
+use crate::domain::ledger::{Ledger, Worker, cost};
 use crate::enforcement::{Enforcement, Settings as EnforcementSettings};
 use crate::graphql::engine::{Engine, EngineError, EngineLimits};
 use crate::http::check;
@@ -68,6 +69,7 @@ struct Parts {
     engine: Engine,
     enforcement: Enforcement,
     check_headers: Arc<check::Headers>,
+    ledger: Ledger,
     last_used: LastUsed,
     draining: AtomicBool,
 }
@@ -146,11 +148,13 @@ impl App {
         let last_used = LastUsed::new(config.auth.last_used_interval);
         let bootstrap = Some(secrets.admin_key);
         let enforcement = Enforcement::start(&deployment, enforcement_settings(&config)).await?;
+        let (ledger, workers) = Ledger::new(&deployment);
         let parts = Parts {
             authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
             engine: Engine::new(engine_limits(&config))?,
             enforcement,
             check_headers: Arc::new(check::Headers::new(&config.checks.header_prefix)),
+            ledger,
             deployment,
             last_used,
             config,
@@ -158,6 +162,7 @@ impl App {
         };
         let app = Self(Arc::new(parts));
         app.spawn(sampled);
+        app.spawn_ledger(workers);
         Ok(Started { app, new_admin_key: secrets.new_admin_key })
     }
 
@@ -174,6 +179,11 @@ impl App {
     /// The checker of credentials.
     pub fn authenticator(&self) -> &Authenticator {
         &self.0.authenticator
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     /// The engine of the API.
@@ -220,6 +230,31 @@ impl App {
         if let Err(error) = self.0.last_used.write(&deployment.database, now).await {
             tracing::warn!(error = ?error, "the last uses of keys could not be written");
         }
+    }
+
+    /// Starts the workers of the ledger, which end when the server is gone, and the sweep of
+    /// reservations that are out of time.
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts background work")]
+    fn spawn_ledger(&self, workers: Vec<Worker>) {
+        for worker in workers {
+            tokio::spawn(worker.run());
+        }
+        tokio::task::spawn_blocking(cost::warm_up);
+        let parts = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(SWEEP);
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                let Some(parts) = parts.upgrade() else { break };
+                if parts.draining.load(Ordering::Relaxed) {
+                    break;
+                }
+                if let Err(error) = parts.ledger.expire().await {
+                    tracing::warn!(error = ?error, "reservations out of time could not be swept");
+                }
+            }
+        });
     }
 
     /// Starts the work in the background: it ends with the server.
@@ -366,6 +401,10 @@ pub fn location(config: &Config) -> Location {
         }
     }
 }
+
+/// How often reservations that are out of time are swept. Nobody waits for it: whatever is refused
+/// for want of room looks for them itself.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// The name of the setting that proves the pepper.
 const PEPPER_PROOF: &str = "pepper_proof";

@@ -11,7 +11,7 @@ use entity::id::{Id, OrganizationId, TeamId};
 use entity::role::EntityKind;
 use entity::{
     access_group, api_key, budget, credential, end_user, llm_model, organization,
-    organization_membership, project, tag, team, team_membership, user,
+    organization_membership, project, tag, team, team_membership, usage_event, user,
 };
 use sea_orm::EnumIter;
 use serde::Serialize;
@@ -151,6 +151,8 @@ pub enum AuditAction {
     AccessGroupUpdated,
     /// An access group was deleted.
     AccessGroupDeleted,
+    /// What an event of the ledger cost was corrected.
+    SpendCorrected,
     /// Stored secrets were re-wrapped under another key-encryption key.
     SecretsRewrapped,
 }
@@ -253,6 +255,11 @@ impl Subject {
         organization: Option<OrganizationId>,
     ) -> Self {
         Self::new(EntityKind::Credential, credential.id, organization, credential.team_id)
+    }
+
+    /// An entry of the ledger.
+    pub fn usage_event(event: &usage_event::Model) -> Self {
+        Self::new(EntityKind::UsageEvent, event.id, event.organization_id, event.team_id)
     }
 
     /// An access group.

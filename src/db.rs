@@ -4,6 +4,7 @@
 //! this module. SQLite has one writer, which begins its transactions at once (`BEGIN IMMEDIATE`),
 //! and several readers; PostgreSQL has one pool for all, and one for checks of calls.
 
+pub(crate) mod bulk;
 pub mod changes;
 pub mod commits;
 pub mod constraint;
@@ -11,6 +12,7 @@ pub mod counted;
 pub mod page;
 pub mod reader;
 pub mod tx;
+pub(crate) mod unit;
 
 pub use changes::{Changes, Mark};
 pub use commits::Commits;

@@ -13,6 +13,7 @@ pub mod destination;
 pub mod doctor;
 pub mod end_user;
 pub mod field;
+pub mod ledger;
 pub mod limit;
 pub mod llm_model;
 pub mod membership;
@@ -27,6 +28,7 @@ pub mod scope;
 pub mod settings;
 pub mod tag;
 pub mod team;
+pub mod usage;
 pub mod user;
 
 /// The most objects that an error names.

@@ -25,6 +25,7 @@ pub mod scalar;
 pub mod settings;
 pub mod tag;
 pub mod team;
+pub mod usage;
 pub mod user;
 pub mod value;
 pub mod viewer;
@@ -48,6 +49,7 @@ pub struct Query(
     settings::SettingsQuery,
     tag::TagQuery,
     team::TeamQuery,
+    usage::UsageQuery,
     user::UserQuery,
     viewer::ViewerQuery,
 );
@@ -71,6 +73,7 @@ pub struct Mutation(
     team::TeamMemberBulkMutation,
     team::TeamMutation,
     team::TeamMoveMutation,
+    usage::UsageMutation,
     user::UserMutation,
 );
 

@@ -7,6 +7,7 @@ pub mod guard;
 mod health;
 pub mod negotiation;
 pub mod serve;
+mod usage;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,7 @@ pub fn router(app: App) -> Router {
     let router = Router::new()
         .route("/graphql", any(graphql::handle))
         .route(crate::enforcement::snapshot::PATH, any(check::handle))
+        .route("/v1/usage", any(usage::handle))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/health/liveliness", get(health::live))

@@ -1,7 +1,6 @@
 //! One request: who asks, what they may read, and the only way to write.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
@@ -9,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::audit::Event;
 use crate::authn::Credential;
 use crate::authz::{Actor, Permission};
-use crate::clock::fill_random;
+use crate::db::unit::{RETRIES, jitter};
 use crate::db::{Deployment, Reader, RequestInfo, StatementCount, Tx};
 use crate::enforcement::Enforcement;
 use crate::error::{Error, Result};
@@ -17,9 +16,6 @@ use crate::error::{Error, Result};
 /// The work of a transaction: a function of its own input, so that it can be run again from the
 /// start, and of nothing else.
 pub type Work<I, T> = for<'tx> fn(&'tx mut Tx, I) -> BoxFuture<'tx, Result<T>>;
-
-/// How often a transaction that met a transient error is tried again.
-const RETRIES: u32 = 5;
 
 /// One request of one caller.
 #[derive(Debug)]
@@ -190,12 +186,4 @@ impl Session {
     async fn begin(&self, actor: Arc<Actor>) -> Result<Tx> {
         Tx::begin(&self.deployment, actor, Arc::clone(&self.request), self.statements.clone()).await
     }
-}
-
-/// A wait of up to 5, 10, 20 … milliseconds.
-fn jitter(attempt: u32) -> Duration {
-    let mut random = [0; 2];
-    fill_random(&mut random);
-    let most = 5_000_u64 << attempt.min(6);
-    Duration::from_micros(u64::from(u16::from_le_bytes(random)) * most / u64::from(u16::MAX))
 }

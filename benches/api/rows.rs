@@ -278,6 +278,12 @@ fn limit(kind: ScopeKind, base: u64, number: u64) -> budget::Model {
         period: Some("1mo".to_owned()),
         time_zone: "UTC".to_owned(),
         anchor_at: created(0),
+        former_period: None,
+        former_time_zone: None,
+        former_anchor_at: None,
+        period_changes_at: None,
+        temporary_increase: None,
+        temporary_increase_ends_at: None,
         requests_per_minute: None,
         tokens_per_minute: None,
         max_parallel_requests: None,
@@ -312,6 +318,8 @@ fn window(kind: ScopeKind, base: u64, number: u64) -> budget_window::Model {
         ends_at: None,
         spent: Usd::from_nanos(12_345_678_900),
         reserved: Usd::from_nanos(5_000_000),
+        raised: 0,
+        updated_at: created(0),
     }
 }
 

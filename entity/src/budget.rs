@@ -38,6 +38,18 @@ pub struct Model {
     pub time_zone: String,
     /// The instant from which windows of odd lengths are counted.
     pub anchor_at: DateTimeUtc,
+    /// The period that held, or holds still, before the last change of the period.
+    pub former_period: Option<String>,
+    /// The time zone of that.
+    pub former_time_zone: Option<String>,
+    /// The anchor of that.
+    pub former_anchor_at: Option<DateTimeUtc>,
+    /// From when on the period, its time zone and its anchor hold; null for ever since.
+    pub period_changes_at: Option<DateTimeUtc>,
+    /// What may be spent beyond `max_spend` for some time; null for nothing.
+    pub temporary_increase: Option<Usd>,
+    /// The instant from which that is over.
+    pub temporary_increase_ends_at: Option<DateTimeUtc>,
     /// The most requests in a minute; null for no cap.
     pub requests_per_minute: Option<i64>,
     /// The most tokens in a minute; null for no cap.

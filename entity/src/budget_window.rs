@@ -26,6 +26,11 @@ pub struct Model {
     pub spent: Usd,
     /// What is held for calls under way.
     pub reserved: Usd,
+    /// The thresholds that were reached, one bit each: see the ledger.
+    pub raised: i32,
+    /// When the counters were last written, by the database's own clock; those who follow windows
+    /// look for what is new here.
+    pub updated_at: DateTimeUtc,
     /// The budget.
     #[serde(skip)]
     #[sea_orm(belongs_to, from = "budget_id", to = "id", on_delete = "Cascade")]

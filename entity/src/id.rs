@@ -134,6 +134,14 @@ ids! {
     AccessGroupModelId = "groupmodel",
     /// Identifies an audit event.
     AuditEventId = "audit",
+    /// Identifies a usage event.
+    UsageEventId = "usage",
+    /// Identifies a row of the daily roll-up of usage.
+    UsageDayId = "usageday",
+    /// Identifies what is held for a call under way.
+    ReservationId = "reservation",
+    /// Identifies a warning that a window of a budget raised.
+    BudgetAlertId = "alert",
     /// Identifies the answer to a check; it is in no table.
     DecisionId = "decision",
 }

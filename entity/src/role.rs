@@ -137,6 +137,38 @@ words! {
         Shared = "SHARED",
     }
 
+    /// What an entry of the ledger is.
+    UsageKind {
+        /// What a call used.
+        Usage = "USAGE",
+        /// A correction of that.
+        Correction = "CORRECTION",
+    }
+
+    /// Where the cost of a call comes from.
+    CostSource {
+        /// The gateway reported it.
+        Reported = "REPORTED",
+        /// It was worked out from the prices of a model.
+        ModelPrice = "MODEL_PRICE",
+        /// It was worked out from the table of public prices.
+        PriceTable = "PRICE_TABLE",
+        /// Nobody knows a price: the call is recorded without a cost.
+        Unpriced = "UNPRICED",
+        /// A platform admin corrected it.
+        Correction = "CORRECTION",
+    }
+
+    /// How much of a budget was spent when a warning is due.
+    BudgetThreshold {
+        /// The budget's own soft limit.
+        SoftSpend = "SOFT_SPEND",
+        /// Four fifths of the most that may be spent.
+        NearMaxSpend = "NEAR_MAX_SPEND",
+        /// All that may be spent.
+        MaxSpend = "MAX_SPEND",
+    }
+
     /// Who acted.
     ActorKind {
         /// The bootstrap admin key.
@@ -181,6 +213,10 @@ words! {
         Credential = "CREDENTIAL",
         /// An access group.
         AccessGroup = "ACCESS_GROUP",
+        /// An entry of the ledger.
+        UsageEvent = "USAGE_EVENT",
+        /// A warning that a budget raised.
+        BudgetAlert = "BUDGET_ALERT",
         /// The platform as a whole.
         Platform = "PLATFORM",
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sea_orm::FromJsonQueryResult;
 use sea_orm::entity::prelude::*;
+use sea_orm::{FromJsonQueryResult, TryGetError, TryGetable};
 use serde::{Deserialize, Serialize};
 
 use crate::key_bounds::KeyBounds;
@@ -46,6 +46,12 @@ impl Usd {
     #[must_use]
     pub fn remaining_after(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0).max(0))
+    }
+
+    /// The difference, or `None` when it cannot be stored.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
     }
 
     /// The sum, or `None` when it cannot be stored.
@@ -176,6 +182,59 @@ pub struct Words(pub Vec<String>);
 /// What a team grants to its plain members, stored as a JSON array.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
 pub struct MemberPermissions(pub Vec<super::role::TeamMemberPermission>);
+
+/// Ids of one noun, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids(pub Vec<Uuid>);
+
+impl Ids {
+    /// The form in which they are stored: 16 bytes each.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|id| *id.as_bytes()).collect()
+    }
+
+    /// Reads the stored form; what is left of an id that was cut off is left out.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.as_chunks::<16>().0.iter().map(|chunk| Uuid::from_bytes(*chunk)).collect())
+    }
+}
+
+impl From<Ids> for Value {
+    fn from(ids: Ids) -> Self {
+        ids.to_bytes().into()
+    }
+}
+
+impl TryGetable for Ids {
+    fn try_get_by<I: sea_orm::ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
+        <Vec<u8> as TryGetable>::try_get_by(row, index).map(|bytes| Self::from_bytes(&bytes))
+    }
+}
+
+impl sea_orm::sea_query::ValueType for Ids {
+    fn try_from(value: Value) -> Result<Self, sea_orm::sea_query::ValueTypeErr> {
+        <Vec<u8> as sea_orm::sea_query::ValueType>::try_from(value)
+            .map(|bytes| Self::from_bytes(&bytes))
+    }
+
+    fn type_name() -> String {
+        "Ids".to_owned()
+    }
+
+    fn array_type() -> sea_orm::sea_query::ArrayType {
+        <Vec<u8> as sea_orm::sea_query::ValueType>::array_type()
+    }
+
+    fn column_type() -> ColumnType {
+        ColumnType::Blob
+    }
+}
+
+impl Serialize for Ids {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|id| id.simple().to_string()))
+    }
+}
 
 /// The keyed digest of a secret; never shown, never serialised.
 #[derive(Clone, PartialEq, Eq, DeriveValueType)]

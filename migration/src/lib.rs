@@ -27,6 +27,13 @@ mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
 mod m20261125_000020_find_windows_by_scope;
 mod m20261125_000060_index_external_ids;
+mod m20261126_000070_create_usage_events;
+mod m20261126_000071_create_reservations;
+mod m20261126_000072_create_usage_daily;
+mod m20261126_000073_create_spend_totals;
+mod m20261126_000074_add_marks_to_budget_windows;
+mod m20261126_000075_create_budget_alerts;
+mod m20261126_000076_add_changes_to_budgets;
 mod m20261126_000090_add_transaction_to_change_log;
 
 /// All steps, oldest first.
@@ -57,6 +64,13 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000017_create_access_groups::Migration),
             Box::new(m20261125_000020_find_windows_by_scope::Migration),
             Box::new(m20261125_000060_index_external_ids::Migration),
+            Box::new(m20261126_000070_create_usage_events::Migration),
+            Box::new(m20261126_000071_create_reservations::Migration),
+            Box::new(m20261126_000072_create_usage_daily::Migration),
+            Box::new(m20261126_000073_create_spend_totals::Migration),
+            Box::new(m20261126_000074_add_marks_to_budget_windows::Migration),
+            Box::new(m20261126_000075_create_budget_alerts::Migration),
+            Box::new(m20261126_000076_add_changes_to_budgets::Migration),
             Box::new(m20261126_000090_add_transaction_to_change_log::Migration),
         ]
     }

@@ -172,6 +172,12 @@ pub enum Permission {
     AccessCheck,
     /// Ask why a call may be made or not, with every rule.
     AccessExplain,
+    /// See what calls used and cost.
+    SpendRead,
+    /// Record what calls used and cost, and hold what they will cost.
+    UsageRecord,
+    /// Correct what an event of the ledger cost.
+    SpendCorrect,
     /// Read the audit trail.
     AuditRead,
 }
@@ -205,6 +211,7 @@ impl Permission {
                 | P::AccessGroupRead
                 | P::AccessCheck
                 | P::AccessExplain
+                | P::SpendRead
                 | P::AuditRead
         )
     }

@@ -227,7 +227,7 @@ impl Permission {
                 &[PlatformAdmin]
             }
             Self::AccessCheck => &[Gateway, OwnKey],
-            Self::AccessExplain => &[
+            Self::AccessExplain | Self::SpendRead => &[
                 PlatformAdmin,
                 PlatformViewer,
                 OrganizationAdmin,
@@ -237,6 +237,8 @@ impl Permission {
                 OneselfInTeam,
                 OwnKey,
             ],
+            Self::UsageRecord => &[Gateway],
+            Self::SpendCorrect => &[PlatformAdmin],
             Self::AuditRead => &[PlatformAdmin, PlatformViewer, OrganizationAdmin, TeamAdmin],
         }
     }

@@ -6,13 +6,16 @@
 
 mod assign;
 mod in_force;
+pub mod window;
 
 pub use assign::{Entry, Wanted, assign, assign_all, check_entries, defaults};
 pub(crate) use assign::{
     add, fitting_defaults, hand_over, next_users, replace_limits, used_beside,
 };
 pub use in_force::{InForce, in_force};
+pub use window::Increase;
 
+use chrono::{DateTime, Utc};
 use entity::id::{BudgetId, Id, OrganizationId};
 use entity::role::ScopeKind;
 use entity::value::Usd;
@@ -60,6 +63,8 @@ pub struct Limits {
     pub max_parallel_requests: Option<i64>,
     /// The models whose calls count.
     pub model_pattern: Option<String>,
+    /// More to spend for some time.
+    pub temporary_increase: Option<Increase>,
 }
 
 /// A change of a budget's limits.
@@ -81,6 +86,8 @@ pub struct LimitsChange {
     pub max_parallel_requests: Change<i64>,
     /// See [`Limits::model_pattern`].
     pub model_pattern: Change<String>,
+    /// See [`Limits::temporary_increase`].
+    pub temporary_increase: Change<Increase>,
 }
 
 /// A new budget that stands alone.
@@ -144,6 +151,12 @@ pub fn visible_to(actor: &Actor) -> Select<budget::Entity> {
 
 /// The assignments whose scopes the caller may look into.
 pub fn visible_scopes(actor: &Actor) -> Condition {
+    visible_scopes_of(actor, "budget_assignments")
+}
+
+/// The rows of a table with the columns `scope_kind` and `scope_id` whose scopes the caller may look
+/// into.
+pub(crate) fn visible_scopes_of(actor: &Actor, table: &'static str) -> Condition {
     if actor.sees_all() {
         return Condition::all();
     }
@@ -156,10 +169,9 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
             .add(reach::in_administered_teams(actor, (table, "team_id")))
             .add(Expr::col((table, "team_id")).in_subquery(of_organizations))
     };
+    let is = |kind: ScopeKind| Expr::col((table, "scope_kind")).eq(kind);
     let scope = |kind: ScopeKind, ids: SelectStatement| {
-        budget_assignment::Column::ScopeKind
-            .eq(kind)
-            .and(Expr::col(("budget_assignments", "scope_id")).in_subquery(ids))
+        is(kind).and(Expr::col((table, "scope_id")).in_subquery(ids))
     };
     let visible_teams = Condition::any()
         .add(reach::in_administered_teams(actor, ("teams", "id")))
@@ -182,9 +194,8 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
     }
     Condition::any()
         .add(
-            budget_assignment::Column::ScopeKind.eq(ScopeKind::Organization).and(
-                reach::in_administered_organizations(actor, ("budget_assignments", "scope_id")),
-            ),
+            is(ScopeKind::Organization)
+                .and(reach::in_administered_organizations(actor, (table, "scope_id"))),
         )
         .add(scope(ScopeKind::TeamMemberDefault, ids("teams", visible_teams.clone())))
         .add(scope(ScopeKind::Team, ids("teams", visible_teams)))
@@ -194,8 +205,8 @@ pub fn visible_scopes(actor: &Actor) -> Condition {
         .add(scope(ScopeKind::EndUser, ids("end_users", super::end_user::in_reach(actor))))
         .add(scope(ScopeKind::Tag, ids("tags", Condition::all().add(super::tag::in_reach(actor)))))
         .add(
-            budget_assignment::Column::ScopeKind.eq(ScopeKind::User).and(
-                budget_assignment::Column::ScopeId
+            is(ScopeKind::User).and(
+                Expr::col((table, "scope_id"))
                     .is_in(itself.map(Id::uuid).into_iter().collect::<Vec<_>>()),
             ),
         )
@@ -345,7 +356,7 @@ pub async fn update(
         faults.external_id("input.externalId", external_id);
     }
     input.external_id.apply(&mut after.external_id);
-    apply_change(&mut faults, "input.limits", &mut after, input.limits);
+    apply_change(&mut faults, "input.limits", &mut after, input.limits, tx.now());
     faults.finish()?;
     after.search_text = search_text(&[after.name.as_deref(), after.external_id.as_deref()]);
     if after == before {
@@ -435,6 +446,12 @@ pub(crate) fn row(tx: &Tx, limits: Limits, organization: Option<OrganizationId>)
         tokens_per_minute: limits.tokens_per_minute,
         max_parallel_requests: limits.max_parallel_requests,
         model_pattern: limits.model_pattern,
+        former_period: None,
+        former_time_zone: None,
+        former_anchor_at: None,
+        period_changes_at: None,
+        temporary_increase: limits.temporary_increase.map(|increase| increase.amount),
+        temporary_increase_ends_at: limits.temporary_increase.map(|increase| increase.ends_at),
         version: 1,
         created_at: tx.now(),
         created_by: tx.by(),
@@ -493,9 +510,17 @@ pub(crate) fn check_amounts(faults: &mut Faults, field: &str, limits: &Limits) {
     if let Some(pattern) = &limits.model_pattern {
         faults.word(&format!("{field}.modelPattern"), pattern);
     }
+    window::check_increase(faults, field, limits.temporary_increase, limits.max_spend);
 }
 
-fn apply_change(faults: &mut Faults, field: &str, row: &mut budget::Model, change: LimitsChange) {
+fn apply_change(
+    faults: &mut Faults,
+    field: &str,
+    row: &mut budget::Model,
+    change: LimitsChange,
+    now: DateTime<Utc>,
+) {
+    let before = row.clone();
     change.max_spend.apply(&mut row.max_spend);
     change.soft_spend.apply(&mut row.soft_spend);
     change.requests_per_minute.apply(&mut row.requests_per_minute);
@@ -506,6 +531,8 @@ fn apply_change(faults: &mut Faults, field: &str, row: &mut budget::Model, chang
     change.time_zone.apply(&mut time_zone);
     let mut period = row.period.clone();
     change.period.apply(&mut period);
+    let mut temporary_increase = window::increase_of(row);
+    change.temporary_increase.apply(&mut temporary_increase);
     let limits = Limits {
         max_spend: row.max_spend,
         soft_spend: row.soft_spend,
@@ -515,11 +542,15 @@ fn apply_change(faults: &mut Faults, field: &str, row: &mut budget::Model, chang
         tokens_per_minute: row.tokens_per_minute,
         max_parallel_requests: row.max_parallel_requests,
         model_pattern: row.model_pattern.clone(),
+        temporary_increase,
     };
     check_limits(faults, field, &limits);
     let period = limits.period.and_then(|text| text.parse::<Period>().ok());
     row.period = period.map(|period| period.to_string());
     row.time_zone = limits.time_zone.unwrap_or_else(|| "UTC".to_owned());
+    row.temporary_increase = temporary_increase.map(|increase| increase.amount);
+    row.temporary_increase_ends_at = temporary_increase.map(|increase| increase.ends_at);
+    window::schedule(&before, row, now);
 }
 
 impl From<&budget::Model> for Limits {
@@ -533,6 +564,7 @@ impl From<&budget::Model> for Limits {
             tokens_per_minute: row.tokens_per_minute,
             max_parallel_requests: row.max_parallel_requests,
             model_pattern: row.model_pattern.clone(),
+            temporary_increase: window::increase_of(row),
         }
     }
 }
@@ -562,7 +594,8 @@ impl Limits {
             (Some(given), Some(own)) => given.is_at_least_as_long_as(&own),
         };
         let same_models = self.model_pattern.is_none() || self.model_pattern == own.model_pattern;
-        at_most(self.max_spend.map(Usd::nanos), own.max_spend.map(Usd::nanos))
+        self.temporary_increase.is_none()
+            && at_most(self.max_spend.map(Usd::nanos), own.max_spend.map(Usd::nanos))
             && at_most(self.requests_per_minute, own.requests_per_minute)
             && at_most(self.tokens_per_minute, own.tokens_per_minute)
             && at_most(self.max_parallel_requests, own.max_parallel_requests)

@@ -23,8 +23,17 @@ use serde::Serialize;
 use super::field::Faults;
 use crate::error::{Error, Result};
 
-/// The tables that are not examined: what happened is not held against what is.
-pub const HISTORY: &[&str] = &["audit_events", "change_log"];
+/// The tables that are not examined: what happened is not held against what is. The rows of the ledger
+/// keep the ids of what is gone.
+pub const HISTORY: &[&str] = &[
+    "audit_events",
+    "budget_alerts",
+    "change_log",
+    "reservations",
+    "spend_totals",
+    "usage_daily",
+    "usage_events",
+];
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $code:literal),* $(,)?) => {

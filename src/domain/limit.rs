@@ -23,6 +23,7 @@ use sea_orm::sea_query::{
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
+use super::budget::window::increase_of;
 use super::period::Period;
 use super::scope::{Place, Scope, by_kind, descendants};
 use super::{Cascade, NAMED, model_access};
@@ -540,7 +541,13 @@ pub fn only_narrows(old: &[Held], new: &[Held]) -> bool {
                 (Some(was), Some(is)) => is <= was,
                 (Some(_), None) => false,
             };
+            let no_more_for_some_time = match (increase_of(was), increase_of(is)) {
+                (_, None) => true,
+                (None, Some(_)) => false,
+                (Some(was), Some(is)) => is.amount <= was.amount && is.ends_at <= was.ends_at,
+            };
             counts_on
+                && no_more_for_some_time
                 && was.period == is.period
                 && was.time_zone == is.time_zone
                 && was.model_pattern == is.model_pattern

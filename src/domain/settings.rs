@@ -243,6 +243,7 @@ fn check_bound(faults: &mut Faults, field: &str, bound: &KeyBound) {
         tokens_per_minute: bound.tokens_per_minute,
         max_parallel_requests: bound.max_parallel_requests,
         model_pattern: None,
+        temporary_increase: None,
     };
     budget::check_amounts(faults, field, &limits);
     if bound.max_spend.is_none() && (bound.period.is_some() || bound.time_zone.is_some()) {

@@ -3,8 +3,9 @@
 use async_graphql::{Context, ID, InputObject, Object, TypeName};
 use entity::audit_event;
 use entity::id::{
-    AccessGroupId, ApiKeyId, BudgetId, CredentialId, EndUserId, Id, ModelId, OrganizationId,
-    OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId, split,
+    AccessGroupId, ApiKeyId, BudgetAlertId, BudgetId, CredentialId, EndUserId, Id, ModelId,
+    OrganizationId, OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId,
+    UsageEventId, UserId, split,
 };
 use entity::role;
 use serde_json::Value;
@@ -53,6 +54,8 @@ fn subject(kind: role::EntityKind, id: Uuid) -> Option<String> {
         Kind::Tag => TagId::from_uuid(id).to_string(),
         Kind::Model => ModelId::from_uuid(id).to_string(),
         Kind::Credential => CredentialId::from_uuid(id).to_string(),
+        Kind::UsageEvent => UsageEventId::from_uuid(id).to_string(),
+        Kind::BudgetAlert => BudgetAlertId::from_uuid(id).to_string(),
         Kind::AccessGroup => AccessGroupId::from_uuid(id).to_string(),
         Kind::Settings | Kind::Platform => return None,
     })

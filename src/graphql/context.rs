@@ -5,6 +5,7 @@ use async_graphql::{Context, PathSegment};
 use super::batch::Loaders;
 use super::error::{ApiError, ApiResult};
 use crate::db::Reader;
+use crate::domain::ledger::Ledger;
 use crate::session::{Session, Work};
 
 /// What resolvers take from a request.
@@ -15,10 +16,12 @@ pub(super) trait ContextExt {
     fn reader(&self) -> &Reader;
     /// The loaders.
     fn loader(&self) -> &Loaders;
+    /// The ledger, whose writes are not those of a caller.
+    fn ledger(&self) -> &Ledger;
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads context data")]
-#[expect(clippy::expect_used, reason = "the engine puts both into every request")]
+#[expect(clippy::expect_used, reason = "the engine puts them into every request")]
 impl ContextExt for Context<'_> {
     fn session(&self) -> &Session {
         self.data::<Session>().expect("the engine puts a session into every request")
@@ -31,6 +34,11 @@ impl ContextExt for Context<'_> {
     fn loader(&self) -> &Loaders {
         let loader = self.data::<Loaders>();
         loader.expect("the engine puts loaders into every request")
+    }
+
+    fn ledger(&self) -> &Ledger {
+        let ledger = self.data::<Ledger>();
+        ledger.expect("the engine puts the ledger into every request")
     }
 }
 

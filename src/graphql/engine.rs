@@ -20,6 +20,7 @@ use super::access::Rules;
 use super::batch::Loaders;
 use super::coercion;
 use super::error::ErrorCode;
+use crate::domain::ledger::Ledger;
 use crate::error::{Error, Fault};
 use crate::http::guard::measure::{MeasureLimits, measure};
 use crate::http::guard::scan::{ScanLimits, scan};
@@ -147,6 +148,7 @@ impl Engine {
     pub async fn answer(
         &self,
         session: Session,
+        ledger: &Ledger,
         request: Request,
         may_change: bool,
         described: &mut Described,
@@ -181,9 +183,9 @@ impl Engine {
         // Each mutation commits for itself and may show a secret once: it has the deadline to
         // itself too, and what others answered is delivered. A query that is late answers nothing.
         let response = if operation.is_mutation() {
-            self.execute(session.until(deadline), &document, name, variables).await
+            self.execute(session.until(deadline), ledger, &document, name, variables).await
         } else {
-            let run = self.execute(session, &document, name, variables);
+            let run = self.execute(session, ledger, &document, name, variables);
             timeout_at(deadline, run).await.unwrap_or_else(|_| {
                 let message = "the request took too long; ask for less, or try again";
                 Response::from_errors(vec![fault(ErrorCode::Timeout, message)])
@@ -302,6 +304,7 @@ impl Engine {
     async fn execute(
         &self,
         session: Session,
+        ledger: &Ledger,
         document: &Document,
         operation_name: Option<&str>,
         variables: JsonMap,
@@ -311,6 +314,7 @@ impl Engine {
         let mut request = async_graphql::Request::new("")
             .variables(Variables::from_json(variables))
             .data(session)
+            .data(ledger.clone())
             .data(loaders.clone());
         if let Some(name) = operation_name {
             request = request.operation_name(name);

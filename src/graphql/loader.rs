@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use entity::id::{
     AccessGroupId, ApiKeyId, AuditEventId, CredentialId, EndUserId, Id, ModelId, OrganizationId,
-    OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
+    OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UsageEventId, UserId,
 };
 use entity::{
     access_group, access_group_model, api_key, api_key_secret, audit_event, credential,
     credential_value, end_user, llm_model, model_alias, organization, organization_membership,
-    project, tag, team, team_membership, user,
+    project, spend_total, tag, team, team_membership, usage_event, user,
 };
 
 use super::batch::{Loaded, Loader};
@@ -75,6 +75,9 @@ pub(super) struct SecretsOf(pub ApiKeyId);
 /// The budgets in force on a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct BudgetsOf(pub Scope);
+/// What was ever spent in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SpendOf(pub Scope);
 /// The model aliases of a team or key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AliasesOf(pub Scope);
@@ -121,6 +124,7 @@ by_id! {
     EndUserId => end_user::Model, domain::end_user::by_ids;
     TagId => tag::Model, domain::tag::by_ids;
     AuditEventId => audit_event::Model, audit::by_ids;
+    UsageEventId => usage_event::Model, domain::usage::by_ids;
 }
 
 /// Parents by the page that they ask for: aliases of one field may ask for different pages.
@@ -327,6 +331,16 @@ impl Loader<BudgetsOf> for Reader {
             loaded.entry(BudgetsOf(row.scope)).or_default().push(row);
         }
         Ok(loaded)
+    }
+}
+
+impl Loader<SpendOf> for Reader {
+    type Value = spend_total::Model;
+
+    async fn load(&self, keys: &[SpendOf]) -> Loaded<SpendOf, Self::Value> {
+        let scopes: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let totals = domain::usage::totals(self, &scopes).await.map_err(Arc::new)?;
+        Ok(totals.into_iter().map(|(scope, total)| (SpendOf(scope), total)).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, Interface, Object};
 use entity::id::{
     AccessGroupId, ApiKeyId, AuditEventId, BudgetId, CredentialId, EndUserId, Id, ModelId,
-    OrganizationId, OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId, UserId,
-    split,
+    OrganizationId, OrganizationMembershipId, ProjectId, TagId, TeamId, TeamMembershipId,
+    UsageEventId, UserId, split,
 };
 
 use super::access::requires;
@@ -21,6 +21,7 @@ use super::organization::{Organization, OrganizationMembership};
 use super::project::Project;
 use super::tag::Tag;
 use super::team::{Team, TeamMembership};
+use super::usage::UsageEvent;
 use super::user::User;
 use crate::authz::{Permission, Reference};
 use crate::domain::field::Faults;
@@ -55,6 +56,8 @@ pub enum Node {
     Team(Team),
     /// A membership in a team.
     TeamMembership(TeamMembership),
+    /// An entry of the ledger.
+    UsageEvent(UsageEvent),
     /// A user.
     User(User),
 }
@@ -148,6 +151,10 @@ async fn find(ctx: &Context<'_>, id: &ID) -> ApiResult<Option<Node>> {
             .load_one(TeamMembershipId::from_uuid(uuid))
             .await?
             .map(|row| Node::TeamMembership(row.into())),
+        UsageEventId::PREFIX => loader
+            .load_one(UsageEventId::from_uuid(uuid))
+            .await?
+            .map(|row| Node::UsageEvent(row.into())),
         UserId::PREFIX => {
             loader.load_one(UserId::from_uuid(uuid)).await?.map(|row| Node::User(row.into()))
         }

@@ -1,7 +1,7 @@
 //! The scalars of the API beyond GraphQL's own.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use entity::value::Usd as Amount;
 
 /// An amount of US dollars as a decimal string such as `"12.5"`, with at most 9 digits after the
@@ -98,6 +98,26 @@ impl ScalarType for Instant {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.to_rfc3339())
+    }
+}
+
+/// A day as ISO 8601 writes it, such as `"2026-12-31"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Date(pub NaiveDate);
+
+/// A day as ISO 8601 writes it, such as `"2026-12-31"`.
+#[Scalar(name = "Date", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc3339")]
+impl ScalarType for Date {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let day = match &value {
+            Value::String(text) if text.len() == 10 => text.parse().ok(),
+            _ => None,
+        };
+        day.map(Self).ok_or_else(|| InputValueError::custom("write a day such as 2026-12-31"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
     }
 }
 

@@ -120,6 +120,44 @@ pub enum ScopeKind {
     ApiKeyDefault,
 }
 
+/// How much of a budget was spent when a warning is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::BudgetThreshold")]
+pub enum BudgetThreshold {
+    /// The budget's `softSpend`.
+    SoftSpend,
+    /// Four fifths of what may be spent.
+    NearMaxSpend,
+    /// All that may be spent.
+    MaxSpend,
+}
+
+/// What an entry of the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::UsageKind")]
+pub enum UsageKind {
+    /// What a call used.
+    Usage,
+    /// A correction of that.
+    Correction,
+}
+
+/// Where the cost of a call comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "role::CostSource")]
+pub enum CostSource {
+    /// The gateway reported it.
+    Reported,
+    /// It was worked out from the prices of a model.
+    ModelPrice,
+    /// It was worked out from the table of public prices.
+    PriceTable,
+    /// Nobody knows a price: the call is recorded without a cost.
+    Unpriced,
+    /// A platform admin corrected it.
+    Correction,
+}
+
 /// Who says that an e-mail address is a user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "role::EmailConfirmation")]
@@ -188,6 +226,10 @@ pub enum EntityKind {
     Credential,
     /// An access group.
     AccessGroup,
+    /// An entry of the ledger.
+    UsageEvent,
+    /// A warning that a budget raised.
+    BudgetAlert,
     /// The platform as a whole.
     Platform,
 }

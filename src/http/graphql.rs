@@ -154,7 +154,8 @@ async fn answer(
         Session::new(app.deployment(), app.enforcement(), actor, info, statements.clone())
             .with(credential, checked);
     let may_change = head.method == Method::POST;
-    let answer = app.engine().answer(session, request, may_change, &mut line.described).await;
+    let answer =
+        app.engine().answer(session, app.ledger(), request, may_change, &mut line.described).await;
     match answer {
         Answer::MutationNotAllowed => {
             let message = "mutations are sent by POST";
@@ -203,7 +204,7 @@ fn executed_status(profile: StatusProfile, form: ResponseType, partial: bool) ->
 }
 
 /// Whom the request's credential stands for. Every failure is the same.
-async fn authenticate(
+pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     statements: &StatementCount,

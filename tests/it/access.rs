@@ -8,6 +8,7 @@ mod cases;
 mod check_cases;
 mod model_cases;
 mod projects;
+mod usage_cases;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

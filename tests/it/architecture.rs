@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("graphql", &["audit", "authz", "db", "domain", "enforcement", "http", "sealing", "session"]),
-    ("session", &["audit", "authn", "authz", "clock", "db", "enforcement"]),
+    ("session", &["audit", "authn", "authz", "db", "enforcement"]),
     ("enforcement", &["audit", "authz", "clock", "db", "domain", "secret"]),
     ("domain", &["audit", "authz", "db", "sealing", "secret"]),
     ("authn", &["authz", "clock", "db", "secret"]),

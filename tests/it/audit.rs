@@ -383,6 +383,23 @@ async fn every_mutation(app: &TestApp) -> BTreeSet<String> {
         "TEAM_DELETED",
     ];
     step("organizationDelete", "deletedIds", json!({ "ids": [tenant] }), &expected).await;
+    let input = json!({ "kind": "GATEWAY", "name": "gateway" });
+    let key = step("apiKeyCreate", "apiKey { id } secret", input, &["API_KEY_CREATED"]).await;
+    let gateway = app.with_key(key["secret"].as_str());
+    let event = json!({ "requestId": "1", "apiKeyId": key["apiKey"]["id"], "model": "m",
+        "cost": "1" });
+    let record = "mutation($input: UsageRecordInput!) { usageRecord(input: $input) {
+        verdicts { usageEventId } } }";
+    let before = count(&admin).await;
+    let input = json!({ "input": { "events": [event] } });
+    let recorded = gateway.run_with(record, input).await.data();
+    // The ledger is its own record.
+    assert_eq!(count(&admin).await, before);
+    let id = text(&recorded, "/usageRecord/verdicts/0/usageEventId");
+    let input = json!({ "usageEventId": id, "amount": "-0.5", "reason": "r", "requestId": "c" });
+    step("spendCorrect", "usageEvent { id }", input.clone(), &["SPEND_CORRECTED"]).await;
+    step("spendCorrect", "usageEvent { id }", input, &[]).await;
+    seen.insert("usageRecord".to_owned());
     seen.insert("teamJoin".to_owned());
     seen
 }
@@ -424,6 +441,8 @@ async fn no_query_records_an_event() {
             "{ models { totalCount nodes { id credential { id } } } }",
             "{ credentials { totalCount nodes { id values { name } } } }",
             "{ accessGroups { totalCount nodes { id models } } }",
+            "{ usageEvents { totalCount nodes { id cost } } }",
+            "{ usage(from: \"2026-11-01\", to: \"2026-11-30\", groupBy: MODEL) { groups { key } } }",
             "{ auditEvents { nodes { id before after } } }",
             "{ node(id: \"team_00000000000000000000000000000000\") { id } }",
             "{ __schema { types { name } } }",

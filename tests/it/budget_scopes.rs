@@ -40,6 +40,8 @@ async fn spend(app: &TestApp, budget: &str, scope: &str, dollars: i64) {
         ends_at: None,
         spent: Usd::from_nanos(dollars * 1_000_000_000),
         reserved: Usd::from_nanos(0),
+        raised: 0,
+        updated_at: app.clock.now(),
     };
     insert(app, row).await;
 }
@@ -329,9 +331,16 @@ async fn a_change_of_limits_does_not_move_the_window() {
         assert_eq!(held(&admin, &user).await[0]["resetsAt"], "2026-11-28T12:00:00+00:00");
         let input = json!({ "id": tier, "limits": { "period": null } });
         done(&admin, "budgetUpdate", input, "budget { id }").await;
+        let query = format!("{{ budget(id: \"{tier}\") {{ period periodChangesAt }} }}");
+        let change = json!({ "period": null, "periodChangesAt": "2026-11-28T12:00:00+00:00" });
+        assert_eq!(read(&admin, &query).await, change);
+        let before = held(&admin, &user).await;
+        assert_eq!(before[0]["resetsAt"], "2026-11-28T12:00:00+00:00");
+        app.clock.set("2026-11-28T12:00:00Z".parse().unwrap());
         let held = held(&admin, &user).await;
         assert_eq!(held[0]["resetsAt"], Value::Null);
         assert_eq!(held[0]["budget"]["maxSpend"], "20");
+        assert_eq!(read(&admin, &query).await["periodChangesAt"], Value::Null);
         let events = rows(app, "audit_events").await;
         let input = json!({ "id": tier, "limits": { "maxSpend": "20.0" }, "name": "tier" });
         let same = done(&admin, "budgetUpdate", input, "budget { version }").await;

@@ -30,6 +30,7 @@ mod enforcement_walk;
 mod harness;
 mod http;
 mod key_bounds;
+mod ledger;
 mod llm_model;
 mod llm_model_own;
 mod locks;

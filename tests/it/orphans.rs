@@ -49,15 +49,54 @@ const HISTORY: &[(&str, &str)] = &[
     ("audit_events", "organization_id"),
     ("audit_events", "subject_id"),
     ("audit_events", "team_id"),
+    ("budget_alerts", "budget_id"),
+    ("budget_alerts", "budget_window_id"),
+    ("budget_alerts", "scope_id"),
     ("change_log", "entity_id"),
+    // The ledger keeps its own dimensions: what was spent stays spent, whoever is gone.
+    ("reservations", "api_key_id"),
+    ("reservations", "end_user_id"),
+    ("reservations", "gateway_id"),
+    ("reservations", "organization_id"),
+    ("reservations", "project_id"),
+    ("reservations", "tag_ids"),
+    ("reservations", "team_id"),
+    ("reservations", "team_membership_id"),
+    ("reservations", "user_id"),
+    ("reservations", "window_ids"),
+    ("spend_totals", "scope_id"),
+    ("usage_daily", "api_key_id"),
+    ("usage_daily", "end_user_id"),
+    ("usage_daily", "organization_id"),
+    ("usage_daily", "project_id"),
+    ("usage_daily", "team_id"),
+    ("usage_daily", "user_id"),
+    ("usage_events", "api_key_id"),
+    ("usage_events", "corrects_id"),
+    ("usage_events", "end_user_id"),
+    ("usage_events", "gateway_id"),
+    ("usage_events", "organization_id"),
+    ("usage_events", "project_id"),
+    ("usage_events", "tag_ids"),
+    ("usage_events", "team_id"),
+    ("usage_events", "team_membership_id"),
+    ("usage_events", "user_id"),
+    ("usage_events", "window_ids"),
 ];
 
 /// Who made and changed a row, in any table.
 const STAMPS: &[&str] = &["created_by", "updated_by"];
 
 /// Names that look like those of ids and are words of others, or of closed sets.
-const WORDS: &[&str] =
-    &["blocked_by", "email_confirmed_by", "external_id", "kek_id", "pepper_id", "request_id"];
+const WORDS: &[&str] = &[
+    "blocked_by",
+    "email_confirmed_by",
+    "external_id",
+    "kek_id",
+    "payload_hash",
+    "pepper_id",
+    "request_id",
+];
 
 /// The tables whose rows have events of their own.
 const AUDITED: &[&str] = &[

@@ -250,6 +250,8 @@ async fn editing_a_shared_tier_forks_it() {
             ends_at: None,
             spent: Usd::from_nanos(1_500_000_000),
             reserved: Usd::ZERO,
+            raised: 0,
+            updated_at: app.clock.now(),
         };
         insert(app, window).await;
         let other = held("viewer").await;
@@ -328,6 +330,8 @@ async fn changing_a_budget_resets_nothing() {
             ends_at: Some("2026-11-22T00:00:00Z".parse().unwrap()),
             spent: Usd::from_nanos(4_000_000_000),
             reserved: Usd::ZERO,
+            raised: 0,
+            updated_at: app.clock.now(),
         };
         insert(app, window).await;
         app.clock.set("2026-11-21T18:00:00Z".parse().unwrap());
@@ -343,7 +347,11 @@ async fn changing_a_budget_resets_nothing() {
         set(&admin, &world.a1, json!({ "name": "Renamed" })).await.data();
         set(&admin, &world.a1, edit(json!({ "period": null }))).await.data();
         let held = read(&admin, &world.a1, selection).await["budgets"][0].clone();
-        assert_eq!(held["resetsAt"], Value::Null);
+        assert_eq!(held["spent"], "4");
+        assert_eq!(held["resetsAt"], team["budgets"][0]["resetsAt"]);
+        app.clock.set("2026-11-22T00:00:00Z".parse().unwrap());
+        let held = read(&admin, &world.a1, selection).await["budgets"][0].clone();
+        assert_eq!((&held["spent"], &held["resetsAt"]), (&json!("0"), &Value::Null));
 
         let bad = edit(json!({ "softSpend": "6" }));
         let answer = set(&admin, &world.a1, bad).await;

@@ -14,6 +14,7 @@ use super::catalogue::Presence;
 use super::facts::{BoundBudget, World};
 use super::models::{Resolution, resolve};
 use super::route;
+use crate::domain::budget::window::max_spend_at;
 use crate::domain::model_access::covers;
 use crate::domain::scope::Scope;
 
@@ -334,7 +335,7 @@ fn spend(
     rules: &mut Rules,
     decision: &mut Decision,
 ) -> Wanted {
-    let Some(max) = bound.budget.max_spend else { return Ok(()) };
+    let Some(max) = max_spend_at(&bound.budget, world.now) else { return Ok(()) };
     let counted = world.counters.of(bound, world.now);
     let passed = has_room(max, counted.spent, counted.reserved, request.estimate);
     let used = counted.spent.checked_add(counted.reserved).unwrap_or(Usd::from_nanos(i64::MAX));

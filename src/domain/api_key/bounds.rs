@@ -161,6 +161,7 @@ pub(super) fn most(tx: &Tx, bound: &KeyBound) -> Option<budget::Model> {
         tokens_per_minute: bound.tokens_per_minute,
         max_parallel_requests: bound.max_parallel_requests,
         model_pattern: None,
+        temporary_increase: None,
     };
     limits.are_some().then(|| budgets::row(tx, limits, None))
 }

@@ -146,7 +146,8 @@ async fn assign_one(
                 })?;
                 let mut after = held.budget.clone();
                 let mut faults = Faults::default();
-                apply_change(&mut faults, &format!("{path}.edit.limits"), &mut after, change);
+                let limits = format!("{path}.edit.limits");
+                apply_change(&mut faults, &limits, &mut after, change, tx.now());
                 faults.finish()?;
                 listed(&mut kept, held.budget.id, &path)?;
                 let id = replace_limits(tx, place, held, after).await?;

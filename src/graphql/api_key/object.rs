@@ -16,6 +16,7 @@ use crate::graphql::model_alias::ModelAlias;
 use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::user::User;
 use crate::graphql::value::{ApiKeyKind, BlockLevel, ModelAccess};
 
@@ -32,6 +33,21 @@ impl From<api_key::Model> for ApiKey {
 impl TypeName for ApiKey {
     fn type_name() -> std::borrow::Cow<'static, str> {
         "ApiKey".into()
+    }
+}
+
+impl ApiKey {
+    /// Whether the caller may do this to the key.
+    async fn may(&self, ctx: &Context<'_>, permission: Permission) -> ApiResult<bool> {
+        let place = match self.0.team_id {
+            Some(id) => {
+                let team = ctx.loader().load_one(id).await?;
+                Placement::team(team.and_then(|team| team.organization_id), id)
+            }
+            None => Placement::platform(),
+        };
+        let place = Placement { key: Some(self.0.id), ..place }.owned_by(self.0.user_id);
+        Ok(policy::allows(ctx.session().actor(), permission, &place))
     }
 }
 
@@ -156,26 +172,25 @@ impl ApiKey {
 
     /// The budgets in force on the key; all must pass; at most 20. Null when you may not read them.
     async fn budgets(&self, ctx: &Context<'_>) -> Option<ApiResult<Vec<BudgetAssignment>>> {
-        let organization = match self.0.team_id {
-            None => None,
-            Some(team) => match ctx.loader().load_one(team).await {
-                Ok(team) => team.and_then(|team| team.organization_id),
-                Err(error) => return Some(Err(error.into())),
-            },
-        };
-        let place = match self.0.team_id {
-            Some(team) => Placement::team(organization, team),
-            None => Placement::platform(),
-        };
-        let place = Placement { key: Some(self.0.id), ..place }.owned_by(self.0.user_id);
-        if !policy::allows(ctx.session().actor(), Permission::BudgetRead, &place) {
-            return None;
+        match self.may(ctx, Permission::BudgetRead).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(error)),
         }
         let rows = ctx.loader().load_one(BudgetsOf(Scope::api_key(self.0.id))).await;
         Some(
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What the key spent, whatever its budgets are. Null when you may not read it.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+        match self.may(ctx, Permission::SpendRead).await {
+            Ok(true) => Some(Ok(spend_of(Scope::api_key(self.0.id)))),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// Whether the key is refused because somebody blocked it. Its owner or its team may be blocked

@@ -9,7 +9,7 @@ use crate::domain::budget as domain;
 use crate::graphql::access::requires;
 use crate::graphql::context::mutate;
 use crate::graphql::error::ApiResult;
-use crate::graphql::scalar::{BigInt, Duration, Usd};
+use crate::graphql::scalar::{BigInt, Duration, Instant, Usd};
 use crate::graphql::team::count;
 use crate::graphql::value::{Cascade, Counting, change, same};
 
@@ -33,6 +33,23 @@ pub struct BudgetLimitsInput {
     max_parallel_requests: Option<BigInt>,
     /// Only calls of models with this name count, where `*` stands for any text; all by default.
     model_pattern: Option<String>,
+    /// More to spend than `maxSpend` for some time; nothing by default.
+    temporary_increase: Option<BudgetIncreaseInput>,
+}
+
+/// More to spend for some time.
+#[derive(Clone, Copy, Debug, InputObject)]
+pub struct BudgetIncreaseInput {
+    /// How much more than `maxSpend`; above zero.
+    amount: Usd,
+    /// The instant from which it is over.
+    ends_at: Instant,
+}
+
+impl From<BudgetIncreaseInput> for domain::Increase {
+    fn from(input: BudgetIncreaseInput) -> Self {
+        Self { amount: input.amount.0, ends_at: input.ends_at.into() }
+    }
 }
 
 impl From<BudgetLimitsInput> for domain::Limits {
@@ -46,6 +63,7 @@ impl From<BudgetLimitsInput> for domain::Limits {
             tokens_per_minute: input.tokens_per_minute.map(|number| number.0),
             max_parallel_requests: input.max_parallel_requests.map(|number| number.0),
             model_pattern: input.model_pattern,
+            temporary_increase: input.temporary_increase.map(Into::into),
         }
     }
 }
@@ -57,9 +75,11 @@ pub struct BudgetLimitsUpdateInput {
     max_spend: MaybeUndefined<Usd>,
     /// The spend at which a warning is due; null for none.
     soft_spend: MaybeUndefined<Usd>,
-    /// The length of a window; null for one without end.
+    /// The length of a window; null for one without end. A change takes effect at the end of the
+    /// current window, or at once when that has no end.
     period: MaybeUndefined<Duration>,
-    /// The IANA time zone in which windows begin; null for `UTC`.
+    /// The IANA time zone in which windows begin; null for `UTC`. A change takes effect as that of
+    /// `period` does.
     time_zone: MaybeUndefined<String>,
     /// The most requests in a minute; null for no cap.
     requests_per_minute: MaybeUndefined<BigInt>,
@@ -69,6 +89,8 @@ pub struct BudgetLimitsUpdateInput {
     max_parallel_requests: MaybeUndefined<BigInt>,
     /// Only calls of models with this name count; null for all.
     model_pattern: MaybeUndefined<String>,
+    /// More to spend than `maxSpend` for some time; null ends it.
+    temporary_increase: MaybeUndefined<BudgetIncreaseInput>,
 }
 
 impl From<BudgetLimitsUpdateInput> for domain::LimitsChange {
@@ -82,6 +104,7 @@ impl From<BudgetLimitsUpdateInput> for domain::LimitsChange {
             tokens_per_minute: change(input.tokens_per_minute, |number| number.0),
             max_parallel_requests: change(input.max_parallel_requests, |number| number.0),
             model_pattern: same(input.model_pattern),
+            temporary_increase: change(input.temporary_increase, Into::into),
         }
     }
 }

@@ -1,19 +1,18 @@
 //! The objects `Budget` and `BudgetAssignment`.
 
-use async_graphql::{Context, ID, Object, TypeName};
+use async_graphql::{Context, ID, Object, SimpleObject, TypeName};
 use entity::budget;
 use entity::id::BudgetAssignmentId;
 use entity::value::Usd as Amount;
 
-use crate::domain::budget::InForce;
-use crate::domain::limit;
-use crate::domain::period::Window;
+use crate::domain::budget::{InForce, window};
+use crate::domain::ledger::alert;
 use crate::domain::scope::Scope;
 use crate::graphql::context::ContextExt;
 use crate::graphql::error::ApiResult;
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::{BigInt, Duration, Instant, Usd};
-use crate::graphql::value::{Counting, ScopeKind};
+use crate::graphql::value::{BudgetThreshold, Counting, ScopeKind};
 
 /// A limit on spend, rates and concurrency.
 #[derive(Clone, Debug)]
@@ -81,6 +80,21 @@ impl Budget {
         self.0.period.clone().map(Duration)
     }
 
+    /// When `period` and `timeZone` take effect that were changed: at the end of the window in which
+    /// they were changed. Null when they have.
+    fn period_changes_at(&self, ctx: &Context<'_>) -> Option<Instant> {
+        window::pending_change(&self.0, ctx.reader().now()).map(Into::into)
+    }
+
+    /// What may be spent beyond `maxSpend` for some time; null for nothing, and when it is over.
+    fn temporary_increase(&self, ctx: &Context<'_>) -> Option<BudgetIncrease> {
+        let increase = window::increase_of(&self.0)?;
+        (ctx.reader().now() < increase.ends_at).then(|| BudgetIncrease {
+            amount: Usd(increase.amount),
+            ends_at: increase.ends_at.into(),
+        })
+    }
+
     /// The IANA time zone in which windows begin.
     fn time_zone(&self) -> &str {
         &self.0.time_zone
@@ -132,6 +146,15 @@ impl Budget {
     }
 }
 
+/// More to spend for some time.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct BudgetIncrease {
+    /// How much more, in every window that is current meanwhile.
+    amount: Usd,
+    /// The instant from which it is over.
+    ends_at: Instant,
+}
+
 /// A budget in force on a scope, with the counters of its current window.
 #[derive(Clone, Debug)]
 pub struct BudgetAssignment {
@@ -139,23 +162,16 @@ pub struct BudgetAssignment {
     scope: Scope,
     counting: entity::role::Counting,
     budget: Budget,
+    window: window::BudgetWindow,
     spent: Amount,
     reserved: Amount,
+    raised: i32,
 }
 
 impl From<InForce> for BudgetAssignment {
     fn from(row: InForce) -> Self {
-        let InForce { id, scope, counting, budget, spent, reserved } = row;
-        Self { id, scope, counting, budget: budget.into(), spent, reserved }
-    }
-}
-
-impl BudgetAssignment {
-    fn window(&self, ctx: &Context<'_>) -> Option<Window> {
-        let budget = &self.budget.0;
-        let zone = budget.time_zone.parse().unwrap_or(chrono_tz::UTC);
-        let period = limit::period(budget)?;
-        Some(period.window_at(zone, budget.anchor_at, ctx.reader().now()))
+        let InForce { id, scope, counting, budget, window, spent, reserved, raised } = row;
+        Self { id, scope, counting, budget: budget.into(), window, spent, reserved, raised }
     }
 }
 
@@ -197,19 +213,26 @@ impl BudgetAssignment {
         Usd(self.reserved)
     }
 
-    /// What is left of `maxSpend` in the current window, never below zero; null without a cap.
-    fn remaining(&self) -> Option<Usd> {
+    /// What is left of `maxSpend` in the current window, never below zero; with `temporaryIncrease`
+    /// while that lasts. Null without a cap.
+    fn remaining(&self, ctx: &Context<'_>) -> Option<Usd> {
         let used = self.spent.checked_add(self.reserved).unwrap_or(Amount::from_nanos(i64::MAX));
-        self.budget.0.max_spend.map(|max| Usd(max.remaining_after(used)))
+        let max = window::max_spend_at(&self.budget.0, ctx.reader().now());
+        max.map(|max| Usd(max.remaining_after(used)))
     }
 
     /// When the current window began; null for a window without end, which began with the budget.
-    fn window_started_at(&self, ctx: &Context<'_>) -> Option<Instant> {
-        self.window(ctx).map(|window| window.starts_at.into())
+    fn window_started_at(&self) -> Option<Instant> {
+        self.window.ends_at.map(|_| self.window.starts_at.into())
     }
 
     /// When the current window ends and a new one begins; null for a window without end.
-    fn resets_at(&self, ctx: &Context<'_>) -> Option<Instant> {
-        self.window(ctx).map(|window| window.ends_at.into())
+    fn resets_at(&self) -> Option<Instant> {
+        self.window.ends_at.map(Into::into)
+    }
+
+    /// The thresholds that spend has reached in the current window, each raised once.
+    fn reached_thresholds(&self) -> Vec<BudgetThreshold> {
+        alert::raised(self.raised).map(Into::into).collect()
     }
 }

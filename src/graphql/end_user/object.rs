@@ -11,6 +11,7 @@ use crate::graphql::loader::BudgetsOf;
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::value::{BlockLevel, EndUserRegion};
 
 /// A customer on whose behalf gateways call models. Calls name it by its external id.
@@ -90,6 +91,11 @@ impl EndUser {
         let rows = ctx.loader().load_one(BudgetsOf(Scope::end_user(self.0.id))).await;
         rows.map_err(ApiError::from)
             .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+
+    /// What was spent on its behalf, whatever its budgets are; null when it could not be read.
+    async fn spend(&self) -> Option<Spend> {
+        Some(spend_of(Scope::end_user(self.0.id)))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -20,6 +20,7 @@ use crate::graphql::loader::{
 };
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::value::ModelAccess;
 
 /// A tenant under which teams stand.
@@ -85,6 +86,15 @@ impl Organization {
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What was spent in the organization, whatever its budgets are. Null when you may not read it: it is for
+    /// the organization's admins and those above.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
+        if !self.may(ctx, Permission::SpendRead) {
+            return None;
+        }
+        Some(spend_of(Scope::organization(self.0.id)))
     }
 
     /// The organization's teams that you may see, by name.

@@ -19,6 +19,7 @@ use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::{BudgetsOf, KeyCountOfProject, KeysOfProject};
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::Team;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::value::{BlockLevel, ModelAccess};
 
 /// A part of a team, with keys, models and budgets of its own.
@@ -133,6 +134,15 @@ impl Project {
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What was spent in the project, whatever its budgets are. Null when you may not read it: it is for
+    /// the team's admins and those above.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
+        if !self.may(ctx, Permission::SpendRead) {
+            return None;
+        }
+        Some(spend_of(Scope::project(self.0.id)))
     }
 
     /// The keys of the project that you may see, by name. Their secrets are not shown.

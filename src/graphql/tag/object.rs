@@ -10,6 +10,7 @@ use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::BudgetsOf;
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::Instant;
+use crate::graphql::usage::{Spend, spend_of};
 
 /// A label of keys, teams and calls, with budgets for all that carries it.
 #[derive(Clone, Debug)]
@@ -59,6 +60,12 @@ impl Tag {
         let rows = ctx.loader().load_one(BudgetsOf(Scope::tag(self.0.id))).await;
         rows.map_err(ApiError::from)
             .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect())
+    }
+
+    /// What was spent by calls that carry it, whatever its budgets are; null when it could not be
+    /// read.
+    async fn spend(&self) -> Option<Spend> {
+        Some(spend_of(Scope::tag(self.0.id)))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -17,6 +17,7 @@ use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
 use crate::graphql::loader::BudgetsOf;
 use crate::graphql::scalar::Instant;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::user::User;
 use crate::graphql::value::{ModelAccess, ModelAccessInput, TeamRole, change};
 
@@ -104,6 +105,24 @@ impl TeamMembership {
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What the member spent in the team, whatever its budgets are. Null when you may not read it: it
+    /// is for the member, the team's admins and those above.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<ApiResult<Spend>> {
+        let actor = ctx.session().actor();
+        let may = |place: &Placement| policy::allows(actor, Permission::SpendRead, place);
+        if !may(&Placement::platform()) {
+            let team = match ctx.loader().load_one(self.0.team_id).await {
+                Ok(team) => team?,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let place = Placement::team(team.organization_id, team.id);
+            if !may(&place.owned_by(Some(self.0.user_id))) {
+                return None;
+            }
+        }
+        Some(Ok(spend_of(Scope::membership(self.0.id))))
     }
 
     /// Grows by one with every change; give it as `expectedVersion` to change what you have seen.

@@ -25,6 +25,7 @@ use crate::graphql::model_alias::ModelAlias;
 use crate::graphql::organization::Organization;
 use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::value::{BlockLevel, ModelAccess, TeamMemberPermission};
 
 /// A group of people that share keys, models and budgets.
@@ -183,6 +184,15 @@ impl Team {
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What was spent in the team, whatever its budgets are. Null when you may not read it: it is for
+    /// the team's admins and those above.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
+        if !self.may(ctx, Permission::SpendRead) {
+            return None;
+        }
+        Some(spend_of(Scope::team(self.0.id)))
     }
 
     /// The members, oldest membership first.

@@ -21,6 +21,7 @@ use crate::graphql::loader::{
 use crate::graphql::organization::Organization;
 use crate::graphql::scalar::Instant;
 use crate::graphql::team::TeamMembership;
+use crate::graphql::usage::{Spend, spend_of};
 use crate::graphql::value::{BlockLevel, EmailConfirmation, ModelAccess, PlatformRole};
 
 /// A person behind keys and memberships.
@@ -155,6 +156,18 @@ impl User {
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
         )
+    }
+
+    /// What the user spent everywhere, whatever its budgets are. Null when you may not read it: it
+    /// is for the user and those who run the platform.
+    async fn spend(&self, ctx: &Context<'_>) -> Option<Spend> {
+        let place = Placement::person(self.0.id, None);
+        let actor = ctx.session().actor();
+        let permissions = [Permission::UserDetailRead, Permission::SpendRead];
+        if !permissions.iter().all(|permission| policy::allows(actor, *permission, &place)) {
+            return None;
+        }
+        Some(spend_of(Scope::user(self.0.id)))
     }
 
     /// The user's memberships in teams that you may see, oldest first.

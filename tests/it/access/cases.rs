@@ -548,6 +548,7 @@ pub(super) async fn cases(app: &TestApp, world: &World) -> Vec<Case> {
         &[("BAD_USER_INPUT", "input.name"), ("BAD_USER_INPUT", "input.userId")],
     ));
     cases.extend(super::projects::project_cases(app, world).await);
+    cases.extend(super::usage_cases::cases(app, world).await);
     cases
 }
 

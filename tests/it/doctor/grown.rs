@@ -270,6 +270,8 @@ async fn count(app: &TestApp, budget: &str, team: &str) -> String {
             ends_at: Some(noon() + TimeDelta::days(30)),
             spent: Usd::from_nanos(5),
             reserved: Usd::ZERO,
+            raised: 0,
+            updated_at: app.clock.now(),
         };
         insert(app, row).await;
         last = id.to_string();

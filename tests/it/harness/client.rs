@@ -52,6 +52,12 @@ impl Client {
         Answer::read(request.send().await.unwrap()).await
     }
 
+    /// The same caller, at another path of the server.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        let url = self.url.replace("/graphql", path);
+        Self { url, ..self.clone() }
+    }
+
     /// Posts a body to `/v1/check`.
     pub(crate) async fn check(&self, body: Value) -> Answer {
         self.check_text(&serde_json::to_string(&body).unwrap(), &[]).await
