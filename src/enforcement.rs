@@ -12,6 +12,7 @@ pub mod check;
 mod counters;
 pub mod explain;
 mod follow;
+pub mod hold;
 mod marks;
 mod shared;
 pub mod snapshot;
@@ -25,11 +26,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, Notify, watch};
 
 use cache::{Cache, Size};
+use counters::Counters;
 use marks::Marks;
 use snapshot::{EndUsers, Everywhere, Keys, Reads, Secrets, Tags};
 
 use crate::clock::Clock;
-use crate::db::{Database, Deployment, Mark, StatementCount};
+use crate::db::{Counted, Database, Deployment, Mark, StatementCount};
 use crate::error::{Error, Result};
 use crate::secret::Pepper;
 
@@ -66,6 +68,7 @@ struct Parts {
     secrets: Arc<Cache<Secrets>>,
     keys: Arc<Cache<Keys>>,
     everywhere: Arc<Cache<Everywhere>>,
+    counters: Arc<Counters>,
     end_users: Arc<Cache<EndUsers>>,
     tags: Arc<Cache<Tags>>,
     mark: Mutex<Mark>,
@@ -115,10 +118,11 @@ impl Enforcement {
         let Deployment { database, clock, pepper, .. } = deployment;
         let (at, since) = (clock.now(), Instant::now());
         let mark = database.mark().await?;
+        let counters = Arc::<Counters>::default();
         let reads = Reads {
             database: database.clone(),
             clock: clock.clone(),
-            counters: Arc::default(),
+            counters: Arc::clone(&counters),
             shared: Arc::default(),
         };
         let marks = Arc::<Marks>::default();
@@ -134,6 +138,7 @@ impl Enforcement {
                 clock,
             ),
             tags: Cache::new(Tags(reads), size(settings.tags, 1), &marks, clock),
+            counters,
             settings,
             database: database.clone(),
             clock: clock.clone(),
@@ -153,14 +158,30 @@ impl Enforcement {
         Ok(Self(Arc::new(parts)))
     }
 
-    /// Reads what has changed since the last poll, and lets go of what was made from it.
+    /// Reads what has changed and what was counted since the last poll, and lets go of what was made
+    /// from it.
     ///
     /// # Errors
     /// What the database answers; the poll was then not complete.
     pub async fn poll(&self) -> Result<()> {
         let parts = &*self.0;
-        let mut mark = parts.mark.lock().await;
         let (at, since) = (parts.clock.now(), Instant::now());
+        self.follow().await?;
+        let db = Counted::new(parts.database.checking().clone(), StatementCount::default());
+        parts.counters.refresh(&db, self.polled().since.elapsed(), at).await?;
+        let mut polled = parts.polled.write().unwrap_or_else(PoisonError::into_inner);
+        // Another poll may have begun later and be over already.
+        if polled.since < since {
+            *polled = Polled { at, since, ..*polled };
+        }
+        Ok(())
+    }
+
+    /// Reads what has changed since the last look, and lets go of what was made from it.
+    async fn follow(&self) -> Result<()> {
+        let parts = &*self.0;
+        let mut mark = parts.mark.lock().await;
+        let at = parts.clock.now();
         let changes = parts.database.changes(&mark, &StatementCount::default()).await?;
         let last = self.polled();
         let gap = at - last.at;
@@ -173,8 +194,9 @@ impl Enforcement {
                 parts.marks.change_all();
             }
         }
-        let polled = Polled { at, since, revision: changes.mark.revision };
-        *parts.polled.write().unwrap_or_else(PoisonError::into_inner) = polled;
+        let mut polled = parts.polled.write().unwrap_or_else(PoisonError::into_inner);
+        polled.revision = changes.mark.revision;
+        drop(polled);
         *mark = changes.mark;
         Ok(())
     }

@@ -220,6 +220,17 @@ pub(crate) fn locking_free(backend: DbBackend, table: &str) -> String {
     }
 }
 
+/// An instant so many milliseconds ago by the clock of [`clock_of`].
+pub(crate) fn clock_before(backend: DbBackend, millis: u32) -> String {
+    let seconds = f64::from(millis) / 1_000.0;
+    match backend {
+        DbBackend::Sqlite => {
+            format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-{seconds:.3} seconds')")
+        }
+        _ => format!("clock_timestamp() - interval '{seconds:.3} seconds'"),
+    }
+}
+
 /// The database's own clock within a statement, which goes on during a transaction; on SQLite in the
 /// form in which rows store instants.
 pub(crate) fn clock_of(backend: DbBackend) -> &'static str {

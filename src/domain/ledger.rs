@@ -26,7 +26,7 @@ mod sums;
 mod window;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::id::{ApiKeyId, BudgetId, UsageEventId};
+use entity::id::{ApiKeyId, BudgetId, ReservationId, UsageEventId};
 use entity::role::CostSource;
 use entity::value::Usd;
 use uuid::Uuid;
@@ -126,6 +126,8 @@ pub struct Reserve {
 pub enum Reserved {
     /// The amount is held, or was held already for the same request.
     Granted {
+        /// What holds it.
+        id: ReservationId,
         /// Until when.
         expires_at: DateTime<Utc>,
         /// Whether the same was asked before.

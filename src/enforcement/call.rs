@@ -79,7 +79,8 @@ impl Call {
     }
 }
 
-fn is_text(text: &str, most: usize) -> bool {
+/// Whether it is a text of so many characters, none of them a control character.
+pub fn is_text(text: &str, most: usize) -> bool {
     let length = text.chars().count();
     (1..=most).contains(&length) && !text.chars().any(char::is_control)
 }

@@ -127,6 +127,7 @@ impl Enforcement {
             code: Some(Code::InvalidCredential),
             principal: Principal::default(),
             model: None,
+            held: None,
             lasts: LASTS,
             revision: self.revision(),
             at: now,
@@ -144,22 +145,34 @@ impl Enforcement {
         let now = self.moment()?;
         let request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let decision = around.decide(presented, &request, depth, now);
+        let decision = around.within(presented, now, |world| decide(world, &request, depth));
+        Ok((self.verdict_on(presented, &request, &around, decision, now), around))
+    }
+
+    /// The answer that a decision is.
+    pub(super) fn verdict_on(
+        &self,
+        presented: &Presented,
+        request: &Request,
+        around: &Around,
+        decision: Decision,
+        now: DateTime<Utc>,
+    ) -> Verdict {
         let mut verdict = self.verdict(now);
         verdict.code = decision.refused_by().map(|rule| Code::from(rule.check));
         verdict.lasts = lasts(presented, &decision, now);
-        verdict.principal = principal(&presented.key, &request);
+        verdict.principal = principal(&presented.key, request);
         verdict.model = decision.model.as_ref().map(|model| {
             let requested = request.model.clone().or_else(|| around.default_model().cloned());
             let resolved = model.target.clone();
             Model { requested: requested.unwrap_or_else(|| resolved.clone()), resolved }
         });
         verdict.decision = Some(decision);
-        Ok((verdict, around))
+        verdict
     }
 
     /// What is known of everything but the key.
-    async fn around(
+    pub(super) async fn around(
         &self,
         presented: &Presented,
         call: &Request,
@@ -211,13 +224,13 @@ impl Around {
         self.end_user_row()?.default_model.as_ref()
     }
 
-    fn decide(
+    /// Looks at everything that a decision is made from.
+    pub(super) fn within<T>(
         &self,
         presented: &Presented,
-        call: &Request,
-        depth: Depth,
         now: DateTime<Utc>,
-    ) -> Decision {
+        look: impl FnOnce(&World<'_>) -> T,
+    ) -> T {
         let mut counters = CallCounters::default();
         counters.add(&presented.key.counters);
         let end_user = self.end_user.as_deref();
@@ -233,7 +246,7 @@ impl Around {
         // The order in which they were made, as of tags that are read together.
         tags.rows.sort_by_key(|row| row.id);
         tags.budgets.sort_by_key(|bound| bound.scope.id);
-        let world = World {
+        look(&World {
             facts: &presented.key.facts,
             end_user: end_user.map(|entry| &entry.facts),
             tags: &tags,
@@ -241,8 +254,7 @@ impl Around {
             settings: &self.globals.settings,
             counters: &counters,
             now,
-        };
-        decide(&world, call, depth)
+        })
     }
 }
 

@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use entity::budget_window;
 use entity::id::BudgetId;
 use entity::value::Usd;
-use entity::{budget, budget_window};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
+use crate::db::bulk::clock_before;
 use crate::domain::access::{self, BoundBudget, Counted};
-use crate::domain::limit;
+use crate::domain::budget::window::window_at;
 use crate::error::Result;
 
 /// The fewest counters at which those that nobody holds are looked for.
@@ -43,28 +46,42 @@ struct Window {
     reserved: Usd,
 }
 
-impl Counter {
-    /// What was counted in the window that holds an instant. A window that nobody has made counts
-    /// nothing.
-    fn at(&self, bound: &BoundBudget, at: DateTime<Utc>) -> Counted {
-        let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
-        let holds =
-            |window: &&Window| window.starts_at <= at && window.ends_at.is_none_or(|end| at < end);
-        match windows.iter().find(holds) {
-            Some(window) => Counted {
-                spent: window.spent,
-                reserved: window.reserved,
-                resets_at: window.ends_at,
-            },
-            None => Counted { resets_at: window_end(&bound.budget, at), ..Counted::default() },
-        }
+impl From<budget_window::Model> for Window {
+    fn from(row: budget_window::Model) -> Self {
+        let budget_window::Model { starts_at, ends_at, spent, reserved, .. } = row;
+        Self { starts_at, ends_at, spent, reserved }
     }
 }
 
-/// When the window of a budget ends that holds an instant; none for one without end.
-fn window_end(budget: &budget::Model, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let zone = budget.time_zone.parse().unwrap_or(chrono_tz::UTC);
-    Some(limit::period(budget)?.window_at(zone, budget.anchor_at, at).ends_at)
+impl Counter {
+    /// What was counted in the window that holds an instant. A window that nobody has made counts
+    /// nothing. Windows never go back, whatever the clock does: a newer one goes on that was reached.
+    fn at(&self, bound: &BoundBudget, at: DateTime<Utc>) -> Counted {
+        let current = window_at(&bound.budget, at);
+        let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
+        let newest = windows.iter().max_by_key(|window| window.starts_at);
+        match newest.filter(|window| window.starts_at >= current.starts_at) {
+            None => Counted { resets_at: current.ends_at, ..Counted::default() },
+            Some(window) => Counted {
+                spent: window.spent,
+                reserved: window.reserved,
+                resets_at: match window.starts_at == current.starts_at {
+                    true => current.ends_at,
+                    false => window.ends_at,
+                },
+            },
+        }
+    }
+
+    /// Takes over what a window counts now; those that have ended go.
+    fn set(&self, window: Window, now: DateTime<Utc>) {
+        let mut windows = self.windows.write().unwrap_or_else(PoisonError::into_inner);
+        match windows.iter_mut().find(|known| known.starts_at == window.starts_at) {
+            Some(known) => *known = window,
+            None => windows.push(window),
+        }
+        windows.retain(|window| window.ends_at.is_none_or(|end| now < end));
+    }
 }
 
 /// The counters that somebody holds.
@@ -76,6 +93,10 @@ struct State {
     counters: HashMap<Name, Weak<Counter>>,
     crowded: usize,
 }
+
+/// How long before the last look something may have been counted that was not to be seen then: the
+/// clock is asked before a commit.
+const LATE: Duration = Duration::from_secs(5);
 
 impl State {
     fn counter(&mut self, name: Name) -> Arc<Counter> {
@@ -130,13 +151,7 @@ impl Counters {
                 .filter(Column::ScopeId.is_in(counters))
                 .filter(current);
             for row in select.all(db).await? {
-                let window = Window {
-                    starts_at: row.starts_at,
-                    ends_at: row.ends_at,
-                    spent: row.spent,
-                    reserved: row.reserved,
-                };
-                windows.entry((row.budget_id, row.scope_id)).or_default().push(window);
+                windows.entry((row.budget_id, row.scope_id)).or_default().push(row.into());
             }
         }
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,11 +163,47 @@ impl Counters {
         });
         Ok(Found(found.collect()))
     }
+
+    /// Reads what has been counted since the last look, which was so long ago.
+    ///
+    /// # Errors
+    /// What the database answers.
+    #[expect(clippy::disallowed_methods, reason = "what may be called is judged whoever asks")]
+    pub(super) async fn refresh(
+        &self,
+        db: &impl ConnectionTrait,
+        last: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let ago = u32::try_from((last + LATE).as_millis()).unwrap_or(u32::MAX);
+        let since = Expr::cust(clock_before(db.get_database_backend(), ago));
+        let select = budget_window::Entity::find()
+            .filter(Expr::col(budget_window::Column::UpdatedAt).gte(since));
+        let rows = select.all(db).await?;
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let name = (row.budget_id, row.scope_id);
+            if let Some(counter) = state.counters.get(&name).and_then(Weak::upgrade) {
+                counter.set(row.into(), now);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The counters of one call.
 #[derive(Debug, Default)]
 pub(super) struct CallCounters<'a>(Vec<&'a [Arc<Counter>]>);
+
+/// Counters that say nothing, for calls that the ledger judges: a cap of 0 refuses all the same.
+#[derive(Debug)]
+pub(super) struct Untold;
+
+impl access::Counters for Untold {
+    fn of(&self, bound: &BoundBudget, at: DateTime<Utc>) -> Counted {
+        Counted { resets_at: window_at(&bound.budget, at).ends_at, ..Counted::default() }
+    }
+}
 
 impl<'a> CallCounters<'a> {
     pub(super) fn add(&mut self, counters: &'a [Arc<Counter>]) {

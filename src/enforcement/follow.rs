@@ -62,16 +62,24 @@ impl Work {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_failing = false;
         let mut pruned = Instant::now();
-        let due = async |tick: &mut tokio::time::Interval| {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = woken.notified() => {}
+        loop {
+            let mut is_woken = false;
+            let due = async {
+                tokio::select! {
+                    _ = tick.tick() => {}
+                    () = woken.notified() => is_woken = true,
+                }
+            };
+            if !self.or_end(due).await {
+                break;
             }
-        };
-        while self.or_end(due(&mut tick)).await {
             let Some(parts) = self.parts.upgrade() else { break };
             let enforcement = Enforcement(parts);
-            let polled = timeout(POLL, enforcement.poll()).await;
+            // What was counted can wait for the next poll.
+            let polled = async {
+                if is_woken { enforcement.follow().await } else { enforcement.poll().await }
+            };
+            let polled = timeout(POLL, polled).await;
             let failed = match polled {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("{error:?}")),

@@ -3,7 +3,7 @@
 
 use async_graphql::Enum;
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::id::{ApiKeyId, DecisionId, OrganizationId, ProjectId, TeamId, UserId};
+use entity::id::{ApiKeyId, DecisionId, OrganizationId, ProjectId, ReservationId, TeamId, UserId};
 use entity::value::Usd;
 
 use crate::domain::access::{Check, Decision, Numbers, Rule};
@@ -39,6 +39,8 @@ pub enum Code {
     TokenRateExceeded,
     /// There are too many requests at once.
     ParallelRequestsExceeded,
+    /// Something else is held under the request id, or its call is over.
+    RequestIdUsed,
 }
 
 impl Code {
@@ -58,6 +60,7 @@ impl Code {
             Self::RequestRateExceeded => "REQUEST_RATE_EXCEEDED",
             Self::TokenRateExceeded => "TOKEN_RATE_EXCEEDED",
             Self::ParallelRequestsExceeded => "PARALLEL_REQUESTS_EXCEEDED",
+            Self::RequestIdUsed => "REQUEST_ID_USED",
         }
     }
 
@@ -77,6 +80,7 @@ impl Code {
             Self::RequestRateExceeded => "too many requests: try again later",
             Self::TokenRateExceeded => "too many tokens: try again later",
             Self::ParallelRequestsExceeded => "too many requests at once: try again later",
+            Self::RequestIdUsed => "the request id is one of another call, or of one that is over",
         }
     }
 }
@@ -128,6 +132,15 @@ pub struct Model {
     pub resolved: String,
 }
 
+/// What is held for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What holds it.
+    pub id: ReservationId,
+    /// For how long.
+    pub lasts: TimeDelta,
+}
+
 /// The answer to a check.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -141,6 +154,8 @@ pub struct Verdict {
     pub principal: Principal,
     /// Its model.
     pub model: Option<Model>,
+    /// What is held for the call.
+    pub held: Option<Held>,
     /// For how long the answer may be kept.
     pub lasts: TimeDelta,
     /// The revision of the change log up to which the answer knows all changes.

@@ -17,6 +17,7 @@ use axum::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use entity::id::ApiKeyId;
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 
@@ -27,6 +28,7 @@ use crate::app::App;
 use crate::db::StatementCount;
 use crate::domain::access::Depth;
 use crate::enforcement::check::Presented;
+use crate::enforcement::hold::Hold;
 use crate::enforcement::verdict::Verdict;
 use crate::error::{Error, Result};
 
@@ -93,7 +95,7 @@ async fn answer(app: &App, request: Request<Body>, statements: &StatementCount) 
 
 /// Who asks.
 enum Caller {
-    Gateway,
+    Gateway(ApiKeyId),
     Itself(Presented),
 }
 
@@ -107,7 +109,7 @@ async fn respond(
     let caller = caller(app, headers, statements).await?;
     let asking = read(app, method, headers, body).await?;
     let (audience, gateway) = match &caller {
-        Caller::Gateway => (Audience::Gateway, true),
+        Caller::Gateway(_) => (Audience::Gateway, true),
         Caller::Itself(_) => (Audience::Client, false),
     };
     let asked = asking.into_asked(gateway)?;
@@ -148,7 +150,7 @@ async fn caller(
         return Err(Problem::forbidden());
     }
     note_use(app, &presented);
-    Ok(Caller::Gateway)
+    presented.id().map(Caller::Gateway).ok_or_else(unknown)
 }
 
 fn note_use(app: &App, presented: &Presented) {
@@ -199,17 +201,27 @@ async fn judge(
         (Caller::Itself(presented), Who::Key(id)) => {
             Some(presented).filter(|presented| presented.id() == Some(*id))
         }
-        (Caller::Itself(_), Who::Secret(_)) | (Caller::Gateway, Who::Itself) => None,
-        (Caller::Gateway, Who::Secret(secret)) => {
+        (Caller::Itself(_), Who::Secret(_)) | (Caller::Gateway(_), Who::Itself) => None,
+        (Caller::Gateway(_), Who::Secret(secret)) => {
             found = enforcement.by_secret(secret, statements).await?;
             found.as_ref()
         }
-        (Caller::Gateway, Who::Key(id)) => {
+        (Caller::Gateway(_), Who::Key(id)) => {
             found = enforcement.by_id(*id, statements).await?;
             found.as_ref()
         }
     };
-    let verdict = enforcement.check(presented, &asked.call, Depth::Answer, statements).await?;
+    let verdict = match (caller, &asked.hold, presented) {
+        (Caller::Gateway(gateway), Some(holding), Some(presented)) => {
+            let hold = Hold {
+                gateway: *gateway,
+                request_id: holding.request_id.clone(),
+                lasts: holding.lasts,
+            };
+            enforcement.reserve(app.ledger(), presented, &asked.call, hold, statements).await?
+        }
+        _ => enforcement.check(presented, &asked.call, Depth::Answer, statements).await?,
+    };
     if verdict.is_allowed()
         && let Some(presented) = presented
     {

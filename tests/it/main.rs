@@ -18,6 +18,7 @@ mod budget_scopes;
 mod budget_size;
 mod bulk;
 mod check;
+mod check_hold;
 mod crash;
 mod credential;
 mod credential_use;

@@ -125,6 +125,8 @@ pub struct Decision {
     pub remaining: Option<Usd>,
     /// The budgets with rates that the call has to be admitted by.
     pub rates: Vec<BoundBudget>,
+    /// Whether budgets count what the call costs: neither its route nor its model is free.
+    pub spends: bool,
 }
 
 impl Decision {
@@ -166,6 +168,7 @@ pub fn decide(world: &World<'_>, request: &Request, depth: Depth) -> Decision {
         model: None,
         remaining: None,
         rates: Vec::new(),
+        spends: false,
     };
     let _ = judge(world, request, &mut rules, &mut decision);
     decision.rules = rules.list;
@@ -218,6 +221,7 @@ fn judge(
         decision.model.as_ref().map(|model| model.presence),
         Some(Presence::Available { is_free: true })
     );
+    decision.spends = !is_free;
     for bound in world.budgets() {
         if !is_bound(bound, target.as_deref()) {
             continue;

@@ -286,9 +286,9 @@ impl Standing {
         let mut decided = Vec::with_capacity(holdings.len());
         for holding in holdings {
             let row = &holding.row;
-            let again = |hash: Uuid, expires_at| {
+            let again = |id: ReservationId, hash: Uuid, expires_at| {
                 if hash == row.hash {
-                    Reserved::Granted { expires_at, is_duplicate: true }
+                    Reserved::Granted { id, expires_at, is_duplicate: true }
                 } else {
                     Reserved::Conflict
                 }
@@ -296,16 +296,20 @@ impl Standing {
             let outcome = if self.settled.contains(&row.name) {
                 Reserved::Settled
             } else if let Some(present) = self.present.get(&row.name) {
-                again(present.hash, present.expires_at)
+                again(present.id, present.hash, present.expires_at)
             } else if let Some((hash, outcome)) = first.get(&row.name) {
                 match outcome {
-                    Reserved::Granted { expires_at, .. } => again(*hash, *expires_at),
+                    Reserved::Granted { id, expires_at, .. } => again(*id, *hash, *expires_at),
                     outcome if *hash == row.hash => outcome.clone(),
                     _ => Reserved::Conflict,
                 }
             } else {
                 let outcome = match counters.hold(&holding.windows, row.amount) {
-                    Ok(()) => Reserved::Granted { expires_at: row.expires_at, is_duplicate: false },
+                    Ok(()) => Reserved::Granted {
+                        id: row.id,
+                        expires_at: row.expires_at,
+                        is_duplicate: false,
+                    },
                     Err(shortage) => Reserved::Refused(shortage),
                 };
                 first.insert(&row.name, (row.hash, outcome.clone()));

@@ -42,6 +42,7 @@ pub(super) struct New {
 /// A reservation that there is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Present {
+    pub(super) id: ReservationId,
     pub(super) hash: Uuid,
     pub(super) expires_at: DateTime<Utc>,
 }
@@ -164,13 +165,14 @@ pub(super) async fn present(
 ) -> Result<HashMap<CallName, Present>> {
     let statement = named(names).statement(
         db.get_database_backend(),
-        "SELECT r.gateway_id, r.request_id, r.payload_hash, r.expires_at FROM v \
+        "SELECT r.id, r.gateway_id, r.request_id, r.payload_hash, r.expires_at FROM v \
          JOIN reservations r ON r.gateway_id = v.gateway AND r.request_id = v.request",
     );
     let rows = db.query_all_raw(statement).await?;
     let present = rows.iter().map(|row| {
+        let id = ReservationId::from_uuid(row.try_get("", "id")?);
         let (hash, expires_at) = (row.try_get("", "payload_hash")?, row.try_get("", "expires_at")?);
-        Ok((name_of(row)?, Present { hash, expires_at }))
+        Ok((name_of(row)?, Present { id, hash, expires_at }))
     });
     present.collect()
 }

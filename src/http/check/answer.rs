@@ -58,6 +58,9 @@ fn shown(code: Code) -> Shown {
         Code::ParallelRequestsExceeded => {
             (StatusCode::TOO_MANY_REQUESTS, "requests", "parallel_limit_exceeded", None)
         }
+        Code::RequestIdUsed => {
+            (StatusCode::CONFLICT, "invalid_request_error", "request_id_used", Some("requestId"))
+        }
     };
     Shown { status, kind, code, param }
 }
@@ -152,7 +155,7 @@ struct Decided<'a> {
     limits: Option<Vec<Limit>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remaining: Option<Remaining>,
-    reservation_id: Option<String>,
+    reservation_id: Option<entity::id::ReservationId>,
     lease_ttl_ms: Option<i64>,
     cache_ttl_ms: i64,
     decision_id: DecisionId,
@@ -276,8 +279,8 @@ fn decided(verdict: &Verdict, audience: Audience) -> Decided<'_> {
             .map(|model| ShownModel { requested: &model.requested, resolved: &model.resolved }),
         limits: detailed.then(|| rules.filter_map(limit).collect()),
         remaining: detailed.then(|| Remaining { usd: verdict.remaining() }),
-        reservation_id: None,
-        lease_ttl_ms: None,
+        reservation_id: verdict.held.map(|held| held.id),
+        lease_ttl_ms: verdict.held.map(|held| held.lasts.num_milliseconds()),
         cache_ttl_ms: verdict.lasts.num_milliseconds(),
         decision_id: verdict.id,
         revision: verdict.revision,
@@ -344,6 +347,7 @@ pub struct Headers {
     end_user: HeaderName,
     tags: HeaderName,
     model: HeaderName,
+    reservation: HeaderName,
     decision: HeaderName,
     remaining: HeaderName,
 }
@@ -364,6 +368,7 @@ impl Headers {
             end_user: name("end-user-id"),
             tags: name("tags"),
             model: name("model"),
+            reservation: name("reservation-id"),
             decision: name("decision-id"),
             remaining: name("budget-remaining-usd"),
         }
@@ -381,6 +386,7 @@ impl Headers {
             return;
         }
         let principal = &verdict.principal;
+        put(&self.reservation, verdict.held.map(|held| held.id.to_string()));
         put(&self.key, principal.api_key.map(|id| id.to_string()));
         put(&self.organization, principal.organization.map(|id| id.to_string()));
         put(&self.team, principal.team.map(|id| id.to_string()));

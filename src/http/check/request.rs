@@ -3,17 +3,22 @@
 
 use std::net::IpAddr;
 
+use chrono::TimeDelta;
 use entity::id::{ApiKeyId, IdError};
 use entity::value::Usd;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::domain::field::Faults;
-use crate::enforcement::call::Call;
+use crate::domain::ledger::HOLDS_AT_MOST;
+use crate::enforcement::call::{Call, is_text};
 use crate::error::{Error, Result};
 
 /// The most checks in one request.
 pub(super) const CHECKS: usize = 100;
+/// The most characters of a gateway's id of a call.
+const REQUEST_ID: usize = 128;
+
 /// The body, as it is sent.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -28,6 +33,8 @@ pub(super) struct Body {
     tags: Option<Vec<String>>,
     estimate: Option<Estimate>,
     mode: Option<Mode>,
+    /// For how long something is held.
+    lease_ttl_ms: Option<i64>,
     idempotency_key: Option<String>,
     request_id: Option<String>,
     /// The address of the client: taken, and of no use yet.
@@ -67,6 +74,14 @@ pub(super) struct AllAsked {
 pub(super) struct Asked {
     pub(super) who: Who,
     pub(super) call: Call,
+    /// What is to be held under the gateway's id of the call; none for a mere check.
+    pub(super) hold: Option<Holding>,
+}
+
+/// What is to be held.
+pub(super) struct Holding {
+    pub(super) request_id: String,
+    pub(super) lasts: Option<TimeDelta>,
 }
 
 /// Whose call it is.
@@ -154,10 +169,24 @@ impl Body {
         if self.idempotency_key.is_some() && self.request_id.is_some() {
             wrong("idempotencyKey", "this is another name of requestId: give one of them");
         }
-        if self.mode == Some(Mode::Reserve) {
-            // A gateway that believes that something is held for it would overspend.
-            wrong("mode", "nothing can be held for calls: ask with the mode check");
+        let request_id = self.request_id.or(self.idempotency_key);
+        if request_id.as_deref().is_some_and(|id| !is_text(id, REQUEST_ID)) {
+            wrong("requestId", "write 1 to 128 characters, none of them a control character");
         }
+        let millis = |count| TimeDelta::try_milliseconds(count).unwrap_or(TimeDelta::MIN);
+        let lasts = self.lease_ttl_ms.map(millis);
+        if lasts.is_some_and(|lasts| lasts <= TimeDelta::zero() || lasts > HOLDS_AT_MOST) {
+            wrong("leaseTtlMs", "write 1 to 86400000 milliseconds");
+        }
+        let reserves = self.mode == Some(Mode::Reserve);
+        if reserves && !gateway {
+            wrong("mode", "only gateways hold what calls will cost");
+        }
+        if reserves && request_id.is_none() {
+            wrong("requestId", "name the call under whose id its usage will be reported");
+        }
+        let hold = request_id.filter(|_| reserves);
+        let hold = hold.map(|request_id| Holding { request_id, lasts });
         let estimate = self.estimate.unwrap_or_default();
         let call = Call {
             model: self.model,
@@ -169,7 +198,7 @@ impl Body {
             max_output_tokens: estimate.max_output_tokens,
         };
         call.check(within, "costUsd", faults);
-        Asked { who, call }
+        Asked { who, call, hold }
     }
 }
 

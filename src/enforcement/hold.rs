@@ -1,0 +1,130 @@
+//! Holding what a call will cost. Of budgets the ledger judges, exactly and under its locks; what is
+//! remembered of their counters may be old, and only tells how much is left.
+
+use chrono::TimeDelta;
+use entity::id::ApiKeyId;
+use entity::value::Usd;
+
+use super::Enforcement;
+use super::call::Call;
+use super::check::Presented;
+use super::counters::Untold;
+use super::verdict::{Code, Held, Verdict};
+use crate::db::StatementCount;
+use crate::domain::access::decision::is_bound;
+use crate::domain::access::{Check, Decision, Depth, Numbers, Request, Rule, World, decide};
+use crate::domain::budget::window::max_spend_at;
+use crate::domain::ledger::{Attribution, Charge, Ledger, Reserve, Reserved, Shortage, charges};
+use crate::error::Result;
+
+/// For whom something is held, and how long.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// The key of the gateway that asks.
+    pub gateway: ApiKeyId,
+    /// The gateway's id of the call.
+    pub request_id: String,
+    /// For how long it is held, unless the call is settled before; the ledger's choice by default.
+    pub lasts: Option<TimeDelta>,
+}
+
+/// What is known before the ledger is asked.
+struct Asked {
+    decision: Decision,
+    charges: Vec<Charge>,
+    attribution: Option<Attribution>,
+    remaining: Option<Usd>,
+}
+
+impl Enforcement {
+    /// Judges a call of a key, and holds what it will cost in every window that it is charged to, or
+    /// in none. A call that spends nothing has nothing held.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when that cannot be told.
+    pub async fn reserve(
+        &self,
+        ledger: &Ledger,
+        presented: &Presented,
+        call: &Call,
+        hold: Hold,
+        count: &StatementCount,
+    ) -> Result<Verdict> {
+        let now = self.now()?;
+        let request = call.request();
+        let around = self.around(presented, &request, now, count).await?;
+        let asked = around.within(presented, now, |world| ask(world, &request));
+        let spends = asked.decision.spends && asked.decision.is_allowed();
+        let mut decision = asked.decision;
+        decision.remaining = asked.remaining;
+        let mut verdict = self.verdict_on(presented, &request, &around, decision, now);
+        verdict.lasts = TimeDelta::zero();
+        let Some(attribution) = asked.attribution.filter(|_| spends) else { return Ok(verdict) };
+        let model = verdict.model.as_ref().map(|model| model.resolved.clone());
+        let reserve = Reserve {
+            gateway: hold.gateway,
+            request_id: hold.request_id,
+            attribution,
+            model: model.unwrap_or_default(),
+            amount: request.estimate,
+            charges: asked.charges.clone(),
+            holds: hold.lasts,
+        };
+        match ledger.reserve(reserve).await? {
+            Reserved::Granted { id, expires_at, .. } => {
+                verdict.held = Some(Held { id, lasts: expires_at - now });
+            }
+            Reserved::Refused(shortage) => {
+                verdict.code = Some(Code::BudgetExceeded);
+                if let Some(decision) = &mut verdict.decision {
+                    refuse(decision, &asked.charges, &shortage, request.estimate);
+                }
+            }
+            Reserved::Conflict | Reserved::Settled => verdict.code = Some(Code::RequestIdUsed),
+        }
+        Ok(verdict)
+    }
+}
+
+fn ask(world: &World<'_>, request: &Request) -> Asked {
+    let untold = World { counters: &Untold, ..*world };
+    let decision = decide(&untold, request, Depth::Answer);
+    let model = decision.model.as_ref().map(|model| model.target.as_str());
+    Asked {
+        charges: charges(world.budgets(), model.unwrap_or_default(), world.now),
+        attribution: Attribution::of_call(world.facts, world.end_user, world.tags),
+        remaining: if decision.spends { remaining(world, model, request.estimate) } else { None },
+        decision,
+    }
+}
+
+/// The least that will be left of any budget, as far as is remembered.
+fn remaining(world: &World<'_>, model: Option<&str>, held: Usd) -> Option<Usd> {
+    let left = world.budgets().filter(|bound| is_bound(bound, model)).filter_map(|bound| {
+        let max = max_spend_at(&bound.budget, world.now)?;
+        let counted = world.counters.of(bound, world.now);
+        let parts = [counted.spent, counted.reserved, held];
+        Some(parts.into_iter().fold(max, Usd::remaining_after))
+    });
+    left.min()
+}
+
+/// Adds the rule of the budget that has no room.
+fn refuse(decision: &mut Decision, charges: &[Charge], shortage: &Shortage, estimate: Usd) {
+    let Some(charge) = charges.get(shortage.charge) else { return };
+    let Shortage { spent, reserved, max, .. } = *shortage;
+    decision.remaining = Some(max.remaining_after(spent).remaining_after(reserved));
+    decision.add(Rule {
+        check: Check::Budget,
+        scope: charge.scope,
+        passed: false,
+        numbers: Numbers::Budget {
+            budget: charge.budget,
+            max,
+            spent,
+            reserved,
+            estimate,
+            resets_at: charge.ends_at,
+        },
+    });
+}
