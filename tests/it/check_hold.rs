@@ -198,6 +198,7 @@ async fn what_is_held_for_too_long_makes_room() {
         assert_eq!((answer.status, &answer.body["leaseTtlMs"]), (200, &json!(30_000)));
         let soon = app.clock.now() + TimeDelta::milliseconds(29_999);
         app.clock.set(soon);
+        app.app.enforcement().poll().await.unwrap();
         refused(&scene.reserve("late", "1").await, 429, "BUDGET_EXCEEDED");
         app.clock.set(soon + TimeDelta::milliseconds(1));
         assert_eq!(scene.reserve("late", "1").await.status, 200);
@@ -213,6 +214,7 @@ async fn a_check_follows_what_is_counted_and_a_reservation_does_not_wait_for_it(
     on_each_database(async |app| {
         let scene = Scene::new(app, json!([{ "maxSpend": "10" }])).await;
         let poll = async || app.app.enforcement().poll().await.unwrap();
+        poll().await;
         assert_eq!(scene.check().await.body["remaining"]["usd"], "10");
         assert_eq!(scene.reserve("call", "10").await.status, 200);
         poll().await;
@@ -261,6 +263,7 @@ async fn a_temporary_increase_is_room() {
             Scene::new(app, json!([{ "maxSpend": "10", "temporaryIncrease": increase }])).await;
         assert_eq!(scene.check().await.body["remaining"]["usd"], "15");
         assert_eq!(scene.reserve("call", "12").await.status, 200);
+        assert_eq!(scene.settle("call", "12").await, "RECORDED");
         app.clock.set("2026-11-21T13:00:00Z".parse().unwrap());
         app.app.enforcement().poll().await.unwrap();
         let answer = scene.check().await;

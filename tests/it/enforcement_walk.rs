@@ -10,7 +10,7 @@ use tollkeep::enforcement::{Enforcement, Settings};
 use tollkeep::graphql::engine::{Engine, EngineLimits};
 
 use crate::harness::client::text;
-use crate::harness::{TestApp, on_each_database};
+use crate::harness::{Client, TestApp, on_each_database};
 use crate::steps::done;
 
 /// A secret that a key comes to have in the middle of the walk.
@@ -69,6 +69,26 @@ async fn answers(enforcement: &Enforcement, secrets: &[String]) -> Vec<String> {
 impl Walk<'_> {
     /// Runs a mutation between two looks at the answers.
     async fn step(&mut self, field: &str, selection: &str, input: Value, effect: Effect) -> Value {
+        let before = answers(self.app.app.enforcement(), &self.secrets).await;
+        let made = done(&self.app.admin(), field, input.clone(), selection).await;
+        self.compare(&before, effect, &format!("{field} {input}")).await;
+        self.seen.insert(field.to_owned());
+        made
+    }
+
+    /// Runs a mutation of the ledger, and what it counted is known after the next poll.
+    async fn count(&mut self, who: &Client, field: &str, selection: &str, input: Value) -> Value {
+        let kept = self.app.app.enforcement();
+        let before = answers(kept, &self.secrets).await;
+        let made = done(who, field, input, selection).await;
+        kept.poll().await.unwrap();
+        self.compare(&before, Changes, field).await;
+        self.seen.insert(field.to_owned());
+        made
+    }
+
+    /// Compares what is kept with what stands in the database, and with what was answered before.
+    async fn compare(&self, before: &[String], effect: Effect, step: &str) {
         let settings = Settings {
             keys: 100,
             unknown: 100,
@@ -77,19 +97,13 @@ impl Walk<'_> {
             poll_interval: std::time::Duration::from_millis(250),
             change_log: std::time::Duration::from_hours(1),
         };
-        let kept = self.app.app.enforcement();
-        let before = answers(kept, &self.secrets).await;
-        let made = done(&self.app.admin(), field, input.clone(), selection).await;
-        let after = answers(kept, &self.secrets).await;
+        let after = answers(self.app.app.enforcement(), &self.secrets).await;
         let fresh = Enforcement::start(self.app.app.deployment(), settings).await.unwrap();
         let told = answers(&fresh, &self.secrets).await;
         for (kept, told) in after.iter().zip(&told) {
-            assert_eq!(kept, told, "after {field} {input}");
+            assert_eq!(kept, told, "after {step}");
         }
-        let is_changed = before != after;
-        assert_eq!(is_changed, effect == Changes, "{field} {input}");
-        self.seen.insert(field.to_owned());
-        made
+        assert_eq!(*before != after, effect == Changes, "{step}");
     }
 
     async fn key(&mut self, input: Value) -> String {
@@ -277,6 +291,18 @@ async fn walk(app: &TestApp) -> BTreeSet<String> {
             }
         }
     }
+
+    // What is counted; gateways are not asked about.
+    let gateway = json!({ "kind": "GATEWAY", "name": "gateway" });
+    let made = walk.step("apiKeyCreate", "apiKey { id } secret", gateway, Nothing).await;
+    let gateway = app.with_key(Some(&text(&made, "/secret")));
+    let events =
+        json!({ "events": [{ "requestId": "1", "apiKeyId": k, "model": "m-a", "cost": "1.5" }] });
+    let verdicts = "verdicts { usageEventId }";
+    let made = walk.count(&gateway, "usageRecord", verdicts, events).await;
+    let event = text(&made, "/verdicts/0/usageEventId");
+    let input = json!({ "usageEventId": event, "amount": "-1", "reason": "a test" });
+    walk.count(&app.admin(), "spendCorrect", "usageEvent { id }", input).await;
 
     // What moves and what goes, with all that hangs on it.
     let input = json!({ "id": p, "teamId": u, "apiKeys": "CARRY" });
