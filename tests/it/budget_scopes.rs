@@ -340,3 +340,80 @@ async fn a_change_of_limits_does_not_move_the_window() {
     })
     .await;
 }
+
+/// C-T12: a budget that its maker gave up is changed in place for the one scope that is left with it; a
+/// fork would leave the budget to nobody.
+#[tokio::test]
+async fn a_budget_that_its_maker_gave_up_is_taken_over() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        let (one, two) =
+            (world::user(&admin, "one", "USER").await, world::user(&admin, "two", "USER").await);
+        let made = assign(&admin, &one, json!([{ "create": { "maxSpend": "9" } }])).await;
+        let budget = text(&made[0], "/budget/id");
+        assign(&admin, &two, json!([{ "attach": { "budgetId": budget } }])).await;
+        assign(&admin, &one, json!([])).await;
+        spend(app, &budget, &two, 4).await;
+        let limits = json!({ "maxSpend": "7" });
+        let edit = json!([{ "edit": { "budgetId": budget, "limits": limits } }]);
+        let changed = assign(&admin, &two, edit).await;
+        assert_eq!(text(&changed[0], "/budget/id"), budget);
+        assert_eq!(changed[0]["budget"]["maxSpend"], "7");
+        assert_eq!(changed[0]["spent"], "4");
+        assert_no_orphans(app).await;
+        assert_eq!(rows(app, "budgets").await, 1);
+        assign(&admin, &two, json!([])).await;
+        assert_eq!(rows(app, "budgets").await, 0);
+    })
+    .await;
+}
+
+/// C-T16: two scopes below share what one of them made, and both are lowered: nothing is left over.
+#[tokio::test]
+async fn a_budget_that_two_scopes_share_is_lowered_for_both() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let admin = app.admin();
+        let selection = "team { budgets { budget { id maxSpend } } }";
+        let input = json!({ "id": world.a1, "budgets": [{ "create": { "maxSpend": "9" } }] });
+        let made = done(&admin, "teamUpdate", input, selection).await;
+        let budget = text(&made, "/team/budgets/0/budget/id");
+        let attach = json!([{ "attach": { "budgetId": budget } }]);
+        done(&admin, "teamUpdate", json!({ "id": world.a2, "budgets": attach }), selection).await;
+        let input = json!({ "id": world.a, "budgets": [{ "create": { "maxSpend": "5" } }], "cascade": "CLAMP" });
+        done(&admin, "organizationUpdate", input, "organization { id }").await;
+        for team in [&world.a1, &world.a2] {
+            let query = format!("{{ team(id: \"{team}\") {{ budgets {{ budget {{ maxSpend }} }} }} }}");
+            let budgets = read(&admin, &query).await["budgets"].clone();
+            assert_eq!(budgets, json!([{ "budget": { "maxSpend": "5" } }]));
+        }
+        assert_no_orphans(app).await;
+        assert_eq!(rows(app, "budgets").await, 3);
+    })
+    .await;
+}
+
+/// DESIGN 3, "Deleting": counters go with the scope that counts, and those of others stay.
+#[tokio::test]
+async fn counters_go_with_their_scope() {
+    on_each_database(async |app| {
+        let world = World::new(app).await;
+        let admin = app.admin();
+        let tier = standalone(&admin, "tier", json!({ "maxSpend": "10" })).await;
+        let attach = json!([{ "attach": { "budgetId": tier } }]);
+        for team in [&world.a1, &world.a2] {
+            done(&admin, "teamUpdate", json!({ "id": team, "budgets": attach }), "team { id }")
+                .await;
+            spend(app, &tier, team, 3).await;
+        }
+        spend(app, &tier, &tier, 3).await;
+        // What counted once counts no more, whether or not it is in force still.
+        done(&admin, "teamUpdate", json!({ "id": world.a2, "budgets": [] }), "team { id }").await;
+        assert_eq!(rows(app, "budget_windows").await, 3);
+        done(&admin, "teamDelete", json!({ "ids": [world.a2] }), "deletedIds").await;
+        assert_eq!(rows(app, "budget_windows").await, 2);
+        done(&admin, "teamDelete", json!({ "ids": [world.a1] }), "deletedIds").await;
+        assert_eq!(rows(app, "budget_windows").await, 1);
+    })
+    .await;
+}

@@ -349,8 +349,9 @@ pub(crate) async fn used_beside(
     Ok(elsewhere.map(|(row, _)| row.budget_id).collect())
 }
 
-/// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
-/// fork that takes the scope's counters along. The period is not touched unless it changes.
+/// Gives one scope a budget with other limits: in place when some scope made it and this one alone
+/// has it, else as a fork that takes the scope's counters along. The period is not touched unless it
+/// changes.
 pub(crate) async fn replace_limits(
     tx: &mut Tx,
     place: &Place,
@@ -362,9 +363,13 @@ pub(crate) async fn replace_limits(
         return Ok(before.id);
     }
     let scope = held.scope();
-    let owned = before.owner_kind == Some(scope.kind) && before.owner_id == Some(scope.id);
     let users = assignments_of_all().filter(budget_assignment::Column::BudgetId.eq(before.id));
-    if owned && users.limit(2).all(tx.db()).await?.len() < 2 {
+    if before.owner_kind.is_some() && users.limit(2).all(tx.db()).await?.len() < 2 {
+        // Whoever is left with what another scope made has it for itself: a fork would leave it to
+        // nobody.
+        after.owner_kind = Some(scope.kind);
+        after.owner_id = Some(scope.id);
+        after.organization_id = place.organization;
         stamp(tx, &mut after);
         tx.update(&after).await?;
         let subject = Subject::budget(&after, place.team);
