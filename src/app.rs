@@ -13,6 +13,7 @@ use entity::setting;
 use entity::value::Digest;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
+use tokio::time::MissedTickBehavior;
 
 use crate::authn::Authenticator;
 use crate::authn::last_used::LastUsed;
@@ -22,6 +23,7 @@ use crate::db::{Database, DatabaseSettings, Deployment, Location, OpenError};
 use crate::graphql::engine::{Engine, EngineError, EngineLimits};
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
+use crate::rate_limit::{self, RateLimiter};
 use crate::rules::Rules;
 use crate::sealing::Keyring;
 use crate::secret::{Pepper, Secret, digest_of, hex};
@@ -63,6 +65,7 @@ struct Parts {
     authenticator: Authenticator,
     engine: Engine,
     last_used: LastUsed,
+    rate_limiter: RateLimiter,
     draining: AtomicBool,
 }
 
@@ -138,11 +141,16 @@ impl App {
         kek::check(&deployment).await?;
         let last_used = LastUsed::new(config.auth.last_used_interval);
         let bootstrap = Some(secrets.admin_key);
+        let rate_limiter = {
+            let Deployment { database, clock, .. } = &deployment;
+            RateLimiter::start(&config, database.clone(), clock, sampled).await
+        };
         let parts = Parts {
             authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
             engine: Engine::new(engine_limits(&config))?,
             deployment,
             last_used,
+            rate_limiter,
             config,
             draining: AtomicBool::new(false),
         };
@@ -171,6 +179,11 @@ impl App {
         &self.0.engine
     }
 
+    /// What counts the requests and tokens of limits.
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.0.rate_limiter
+    }
+
     /// Whether a shutdown is under way.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
@@ -181,9 +194,10 @@ impl App {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what waits to be written, and closes the database.
+    /// Writes what waits to be written, gives back what is held of limits, and closes the database.
     pub async fn close(&self) {
         self.write_last_used().await;
+        self.0.rate_limiter.close(self.0.deployment.clock.now()).await;
         self.0.deployment.database.close().await;
     }
 
@@ -199,9 +213,33 @@ impl App {
     /// Starts the work in the background: it ends with the server.
     #[expect(clippy::disallowed_methods, reason = "the one place that starts background work")]
     fn spawn(&self, sampled: bool) {
+        tokio::spawn(self.every(Duration::from_secs(10), move |app: Self| async move {
+            app.write_last_used().await;
+            let deployment = app.deployment();
+            if sampled {
+                match deployment.database.now().await {
+                    Ok(now) => deployment.clock.follow(now),
+                    Err(error) => {
+                        tracing::warn!(error = ?error, "the database's clock could not be read");
+                    }
+                }
+            }
+        }));
+        tokio::spawn(self.every(rate_limit::TICK, |app: Self| async move {
+            app.rate_limiter().tick(app.deployment().clock.now()).await;
+        }));
+    }
+
+    /// Does something again and again, until a shutdown begins.
+    fn every<W, F>(&self, period: Duration, work: W) -> impl Future<Output = ()> + use<W, F>
+    where
+        W: Fn(Self) -> F,
+        F: Future<Output = ()>,
+    {
         let parts = Arc::downgrade(&self.0);
-        tokio::spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_secs(10));
+        async move {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tick.tick().await;
             loop {
                 tick.tick().await;
@@ -210,18 +248,9 @@ impl App {
                 if app.is_draining() {
                     break;
                 }
-                app.write_last_used().await;
-                let deployment = app.deployment();
-                if sampled {
-                    match deployment.database.now().await {
-                        Ok(now) => deployment.clock.follow(now),
-                        Err(error) => {
-                            tracing::warn!(error = ?error, "the database's clock could not be read");
-                        }
-                    }
-                }
+                work(app).await;
             }
-        });
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod layers;
 mod limits;
 mod masked;
 mod network;
+mod rate_limits;
 pub mod secret;
 mod teams;
 mod telemetry;
@@ -34,6 +35,7 @@ pub use self::faults::{ConfigError, Fault};
 pub use self::http::{Http, StatusProfile, Switch};
 pub use self::limits::Limits;
 pub use self::network::Network;
+pub use self::rate_limits::{RateLimitStore, RateLimits, StoreChoice};
 pub use self::secret::SecretText;
 pub use self::teams::Teams;
 pub use self::telemetry::{LogFormat, Telemetry};
@@ -63,6 +65,8 @@ pub struct Config {
     pub auth: Auth,
     /// Bounds on what one request may ask for.
     pub limits: Limits,
+    /// Where the replicas count rate limits together.
+    pub rate_limits: RateLimits,
     /// What members may do with teams.
     pub teams: Teams,
     /// What the process says about itself.
@@ -145,6 +149,21 @@ impl Config {
         self.database.url.clone().unwrap_or_else(|| database::embedded_url(&self.data_dir))
     }
 
+    /// Where the replicas count rate limits together: what `rate_limits.store` names or stands for.
+    pub fn rate_limit_store(&self) -> RateLimitStore {
+        match (self.rate_limits.store, &self.rate_limits.redis_url) {
+            (StoreChoice::Memory, _) => RateLimitStore::Memory,
+            (StoreChoice::Database, _) => RateLimitStore::Database,
+            (StoreChoice::Redis | StoreChoice::Auto, Some(url)) => {
+                RateLimitStore::Redis(url.clone())
+            }
+            (StoreChoice::Redis | StoreChoice::Auto, None) => match self.database.engine() {
+                Engine::Sqlite => RateLimitStore::Memory,
+                Engine::Postgres => RateLimitStore::Database,
+            },
+        }
+    }
+
     fn load_beside(
         folder: &Path,
         overrides: &Overrides,
@@ -173,6 +192,7 @@ impl Config {
         self.database.check(faults);
         self.auth.check(faults);
         self.limits.check(faults);
+        self.rate_limits.check(faults);
         self.telemetry.check(faults);
         if self.limits.document_bytes > self.http.body_limit {
             faults.add(
@@ -191,6 +211,7 @@ impl Default for Config {
             database: Database::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            rate_limits: RateLimits::default(),
             teams: Teams::default(),
             telemetry: Telemetry::default(),
             origins: Origins::new(),

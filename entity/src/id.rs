@@ -134,6 +134,8 @@ ids! {
     AccessGroupModelId = "groupmodel",
     /// Identifies an audit event.
     AuditEventId = "audit",
+    /// Identifies a process that serves this deployment.
+    ReplicaId = "replica",
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod m20261121_000016_create_models;
 mod m20261121_000017_create_access_groups;
 mod m20261121_000018_create_end_users;
 mod m20261121_000019_create_tags;
+mod m20261125_000040_create_rate_limits;
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_create_credentials::Migration),
             Box::new(m20261121_000016_create_models::Migration),
             Box::new(m20261121_000017_create_access_groups::Migration),
+            Box::new(m20261125_000040_create_rate_limits::Migration),
         ]
     }
 }

@@ -34,6 +34,7 @@ mod project;
 mod project_limits;
 mod project_locks;
 mod project_move;
+mod rate_limit;
 mod reach;
 mod reference;
 mod rotation;
