@@ -19,6 +19,7 @@ mod plain;
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
 mod program;
+mod rate_limit;
 mod rows;
 mod table;
 
@@ -77,6 +78,7 @@ async fn all() {
         floor: Floor::start(),
         table: Table::default(),
     };
+    rate_limit::measure(&mut bench.table).await;
     bench.starts().await;
     for kind in database::kinds() {
         match Place::make(kind).await {

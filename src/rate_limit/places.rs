@@ -146,7 +146,7 @@ impl Places {
     }
 
     /// Deletes the rows that count no more.
-    pub(super) async fn tick(&self, now: u64) -> Result<(), Lost> {
+    pub(super) async fn tidy(&self, now: u64) -> Result<(), Lost> {
         let tidy = async {
             let over = parallel_lease::Column::EndsAt.lte(instant(now));
             let delete = parallel_lease::Entity::delete_many().filter(over);

@@ -28,9 +28,6 @@ const ATTEMPTS: usize = 8;
 /// When to ask again after that.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// How often rows that count no more are deleted, in ticks.
-const TICKS_PER_TIDYING: u64 = 60;
-
 /// Part of a limit, leased at an instant.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
@@ -70,7 +67,6 @@ pub(super) struct Slices {
     /// What waits for the next tick.
     changes: Mutex<BTreeMap<LimitKey, Change>>,
     questions: Rounds<Question, ()>,
-    ticks: AtomicU64,
     ticked_at: AtomicU64,
 }
 
@@ -180,7 +176,6 @@ impl Slices {
             slices: Shards::new(),
             changes: Mutex::default(),
             questions: Rounds::new(),
-            ticks: AtomicU64::new(0),
             ticked_at: AtomicU64::new(0),
         }
     }
@@ -381,11 +376,12 @@ impl Slices {
                 !idle
             });
         }
-        self.questions.alone(self.lease(changes, now, of)).await?;
-        if self.ticks.fetch_add(1, Ordering::Relaxed).is_multiple_of(TICKS_PER_TIDYING) {
-            self.in_time(exchange::tidy(&self.database, now)).await?;
-        }
-        Ok(())
+        self.questions.alone(self.lease(changes, now, of)).await
+    }
+
+    /// Deletes the rows that count no more.
+    pub(super) async fn tidy(&self, now: u64) -> Result<(), Lost> {
+        self.in_time(exchange::tidy(&self.database, now)).await
     }
 
     /// Gives all slices back.

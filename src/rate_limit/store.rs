@@ -1,5 +1,6 @@
 //! The store that several replicas share: Redis or the database, and the ways to lose it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -12,11 +13,14 @@ use crate::config::SecretText;
 use crate::db::Database;
 use crate::error::Error;
 
+/// How often rows that count no more are deleted, in ticks.
+const TICKS_PER_TIDYING: u64 = 60;
+
 /// A store.
 #[derive(Debug)]
 pub(super) enum Store {
     Redis(Box<Redis>),
-    Database { slices: Box<Slices>, places: Places },
+    Database { slices: Box<Slices>, places: Places, ticks: AtomicU64 },
 }
 
 /// What a store that answers again has to say of what it counted.
@@ -62,6 +66,7 @@ impl Store {
         Self::Database {
             slices: Box::new(Slices::new(database.clone(), timeout)),
             places: Places::new(database.clone(), timeout),
+            ticks: AtomicU64::new(0),
         }
     }
 
@@ -91,7 +96,7 @@ impl Store {
     ) -> Result<Outcome, Lost> {
         let (slices, places) = match self {
             Self::Redis(redis) => return redis.acquire(Some(lease), limits, now).await,
-            Self::Database { slices, places } => (slices, places),
+            Self::Database { slices, places, .. } => (slices, places),
         };
         if !limits.iter().any(|limit| limit.key.kind == Kind::Parallel) {
             return slices.acquire(limits, now, of).await;
@@ -112,7 +117,7 @@ impl Store {
     pub(super) async fn peek(&self, limits: &[Limit], now: u64) -> Result<Outcome, Lost> {
         match self {
             Self::Redis(redis) => redis.acquire(None, limits, now).await,
-            Self::Database { slices, places } => {
+            Self::Database { slices, places, .. } => {
                 let minutes = slices.peek(limits, now).await?;
                 Ok(merged(minutes, &places.peek(limits, now).await?, limits))
             }
@@ -174,9 +179,13 @@ impl Store {
     pub(super) async fn tick(&self, now: u64, of: u64) -> Result<(), Lost> {
         match self {
             Self::Redis(_) => Ok(()),
-            Self::Database { slices, places } => {
+            Self::Database { slices, places, ticks } => {
                 slices.tick(now, of).await?;
-                places.tick(now).await
+                if ticks.fetch_add(1, Ordering::Relaxed).is_multiple_of(TICKS_PER_TIDYING) {
+                    slices.tidy(now).await?;
+                    places.tidy(now).await?;
+                }
+                Ok(())
             }
         }
     }

@@ -1,12 +1,17 @@
 //! Redis is lost, comes back empty, forgets, or was never there: no limit disappears.
 
-use chrono::Utc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tollkeep::clock::Clock;
+use tollkeep::config::{Config, Overrides};
+use tollkeep::db::{Database, DatabaseSettings};
+use tollkeep::rate_limit::RateLimiter;
 
 use super::promise::{Checker, Dice, demand};
-use super::replicas::{PATIENCE, Place, Shared};
-use super::{admitted, lease, parallel, remaining, requests, seconds};
+use super::replicas::{Place, Shared};
+use super::{admitted, lease, parallel, remaining, requests, seconds, tokens};
+use crate::harness::database::kinds;
 use crate::harness::redis::RedisServer;
-use crate::harness::{ADMIN_KEY, Kind, TestApp, TestDatabase, noon};
+use crate::harness::{Kind, TestApp, TestDatabase, noon, on_each_database};
 
 const LIMIT: u64 = 200;
 
@@ -64,7 +69,7 @@ async fn a_redis_that_forgets_is_not_believed() {
     assert_eq!(admitted(place.limiter(0), &limits, 10, now).await, 10);
     assert_eq!(admitted(place.limiter(1), &limits, 20, now).await, 10);
     assert_eq!(admitted(place.limiter(0), &limits, 1, now).await, 0);
-    flush(place.redis.as_ref().unwrap()).await;
+    ask(place.redis.as_ref().unwrap(), "FLUSHALL").await;
     assert_eq!(admitted(place.limiter(0), &limits, 20, now).await, 0);
     assert_eq!(admitted(place.limiter(1), &limits, 20, now).await, 0);
     place.go(3).await;
@@ -113,52 +118,114 @@ async fn a_replica_starts_without_redis() {
     place.stop().await;
 }
 
-/// In production Redis tells the time, so that replicas whose clocks differ count the same minute.
+/// What the scripts count is what a process counts in its memory, to the last unit and instant.
 #[tokio::test]
-async fn redis_tells_the_time_of_a_server() {
-    let redis = RedisServer::start();
-    let database = TestDatabase::create(Kind::Sqlite).await;
-    let settings =
-        [("REDIS_URL", redis.url()), ("TOLLKEEP__RATE_LIMITS__TIMEOUT", "10s".to_owned())];
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let app = TestApp::start(&database, &settings).await;
-    assert_eq!(app.admin().run("{ __typename }").await.status, 200, "{ADMIN_KEY}");
-    // The clock of a test server stands still at noon, and its limiter takes that time.
-    let limits = [requests(1, 3), parallel(2, 9)];
-    let outcome = app.app.rate_limiter().acquire(lease(1), &limits, noon()).await;
-    assert_eq!((outcome.is_admitted(), outcome.at), (true, noon()));
-    app.stop().await;
-
-    let config = {
-        let environment = [("REDIS_URL", redis.url()), ("DATABASE_URL", database.url())];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value));
-        tollkeep::config::Config::load(&tollkeep::config::Overrides::default(), environment)
-            .unwrap()
-    };
-    let open = tollkeep::db::Database::open(&database.location(), &Default::default()).await;
-    let (open, clock) = (open.unwrap(), tollkeep::clock::Clock::system());
-    let limiter =
-        tollkeep::rate_limit::RateLimiter::start(&config, open.clone(), &clock, true).await;
-    // What the caller says is the time does not matter.
-    let fresh = [requests(7, 3)];
-    let before = Utc::now() - seconds(1);
-    assert_eq!(admitted(&limiter, &fresh, 5, noon()).await, 3);
-    let refused = limiter.acquire(lease(1), &fresh, noon() + seconds(600)).await;
-    assert!(!refused.is_admitted() && refused.at > before, "{refused:?}");
-    assert!(refused.at < before + chrono::TimeDelta::from_std(PATIENCE).unwrap());
-    limiter.refund(&[(fresh[0].key, 1)], refused.at - seconds(20), noon()).await;
-    limiter.close(noon()).await;
-    open.close().await;
-    database.drop().await;
+async fn scripts_count_as_memory_does() {
+    let memory = Place::start(Shared::Nothing, 1).await;
+    let redis = Place::start(Shared::Redis, 1).await;
+    let mut dice = Dice::new(0xcafe);
+    let mut now = memory.now();
+    let (mut admitted, mut refused) = (0, 0);
+    for call in 0..4_000_u64 {
+        now += chrono::TimeDelta::microseconds(match dice.roll(8) {
+            0 => 0,
+            1 => 1_000_000,
+            2 => i64::try_from(dice.roll(9_000_000)).unwrap(),
+            _ => i64::try_from(dice.roll(300_000)).unwrap(),
+        });
+        let limits = [
+            requests(1, 40),
+            requests(2, 1 + dice.roll(90)),
+            tokens(3, 2_000, dice.roll(90)),
+            tokens(4, u64::MAX, dice.roll(u64::MAX)),
+            parallel(5, 20),
+        ];
+        let lease = lease(u128::from(dice.roll(40)));
+        let here = memory.first().acquire(lease, &limits, now).await;
+        let there = redis.first().acquire(lease, &limits, now).await;
+        assert_eq!(here, there, "call {call}");
+        if here.is_admitted() {
+            admitted += 1;
+        } else {
+            refused += 1;
+        }
+        let amounts = [(limits[0].key, 1), (limits[2].key, dice.roll(50))];
+        for place in [&memory, &redis] {
+            match call % 5 {
+                0 => place.first().refund(&amounts, here.at, now).await,
+                1 => place.first().refund(&amounts, here.at - seconds(61), now).await,
+                2 => place.first().charge(&amounts[1..], now).await,
+                3 => place.first().free(&[lease]).await,
+                _ => drop(place.first().beat(&[lease], now).await),
+            }
+        }
+        let [here, there] = [memory.first().peek(&limits, now), redis.first().peek(&limits, now)];
+        assert_eq!(here.await, there.await, "after call {call}");
+    }
+    assert!(admitted > 400 && refused > 400, "{admitted} and {refused}");
+    memory.stop().await;
+    redis.stop().await;
 }
 
-/// Makes Redis forget everything.
-async fn flush(redis: &RedisServer) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+/// In production Redis tells the time, so that replicas whose clocks differ count the same minute.
+#[tokio::test]
+async fn redis_tells_the_time_of_replicas() {
+    let redis = RedisServer::start();
+    let test = TestDatabase::create(Kind::Sqlite).await;
+    let environment = [("REDIS_URL", redis.url()), ("DATABASE_URL", test.url())];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    let config = Config::load(&Overrides::default(), environment).unwrap();
+    let database = Database::open(&test.location(), &DatabaseSettings::default()).await.unwrap();
+    database.migrate().await.unwrap();
+    let clock = Clock::system();
+    let limiter = RateLimiter::start(&config, database.clone(), &clock, true).await;
+
+    let before = clock.now() - seconds(1);
+    let limits = [requests(7, 3), parallel(8, 9)];
+    for wrong in [noon(), noon() + seconds(600), noon() - seconds(600)] {
+        let outcome = limiter.acquire(lease(1), &limits, wrong).await;
+        assert!(outcome.is_admitted() && outcome.at > before, "{outcome:?}");
+        assert!(outcome.at < clock.now() + seconds(1), "{outcome:?}");
+    }
+    let refused = limiter.acquire(lease(2), &limits, noon() + seconds(3_600)).await;
+    assert!(!refused.is_admitted(), "{refused:?}");
+    limiter.refund(&[(limits[0].key, 1)], refused.at - seconds(2), noon()).await;
+    limiter.close(noon()).await;
+    database.close().await;
+    test.drop().await;
+}
+
+/// A server that is given a `REDIS_URL` counts there, and one without counts by itself.
+#[tokio::test]
+async fn a_server_counts_where_its_settings_say() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let settings = [("REDIS_URL", url.as_str()), ("TOLLKEEP__RATE_LIMITS__TIMEOUT", "10s")];
+    let limits = [requests(1, 6)];
+    for kind in kinds() {
+        let database = TestDatabase::create(kind).await;
+        let app = TestApp::start(&database, &settings).await;
+        let limiter = app.app.rate_limiter();
+        assert_eq!(admitted(limiter, &limits, 3, noon()).await, 3);
+        assert_eq!(admitted(limiter, &limits, 9, noon() + seconds(61)).await, 6);
+        app.stop().await;
+        database.drop().await;
+        assert!(ask(&redis, "KEYS *requests*").await.contains("requests"));
+        ask(&redis, "FLUSHALL").await;
+    }
+    on_each_database(async |app| {
+        assert_eq!(admitted(app.app.rate_limiter(), &limits, 9, noon()).await, 6);
+        assert!(!ask(&redis, "KEYS *requests*").await.contains("requests"));
+    })
+    .await;
+}
+
+/// Says something to Redis, past the limiter.
+async fn ask(redis: &RedisServer, command: &str) -> String {
     let address = redis.url().trim_start_matches("redis://").to_owned();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"FLUSHALL\r\n").await.unwrap();
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"+OK\r\n");
+    stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

@@ -1,7 +1,6 @@
 //! Several limiters that share a store, and a clock that only the test moves.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tollkeep::clock::Clock;
@@ -170,6 +169,3 @@ pub(crate) async fn on_each_store(replicas: usize, test: impl AsyncFn(&Place)) {
         place.stop().await;
     }
 }
-
-/// The longest that one of these tests waits for anything real.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
