@@ -37,7 +37,7 @@ use self::memory::{Memory, PARALLEL_WAIT};
 use self::replicas::{Replicas, Share};
 use self::slices::SLICE;
 use self::store::{Found, Lost, Store};
-use self::window::{MINUTE, SECOND};
+use self::window::{MINUTE, MOST, SECOND};
 use crate::clock::Clock;
 use crate::config::{Config, RateLimitStore};
 use crate::db::Database;
@@ -77,14 +77,9 @@ pub struct LimitKey {
 /// One limit, and what the call at hand would take of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The counter.
-    pub key: LimitKey,
-    /// The most that the counter admits, in any sixty seconds or at once; 0 admits nothing.
-    /// Amounts from 2⁵³ on count as 2⁵³.
-    pub most: u64,
-    /// What the call costs. A cost of 0 takes nothing, and still needs a limit that is not used up.
-    /// Limits of the kind [`Kind::Parallel`] always cost 1.
-    pub cost: u64,
+    key: LimitKey,
+    most: u64,
+    cost: u64,
 }
 
 /// What was decided about a list of limits.
@@ -139,6 +134,18 @@ impl Outcome {
 }
 
 impl Limit {
+    /// A limit of `most` in any sixty seconds or at once, of which 0 admits nothing, and a call that
+    /// costs `cost`. A cost of 0 takes nothing, and still needs a limit that is not used up. Requests
+    /// at once always cost 1. Amounts from 2⁵³ on count as 2⁵³.
+    pub fn new(key: LimitKey, most: u64, cost: u64) -> Self {
+        Self { key, most: most.min(MOST), cost: cost.min(MOST) }
+    }
+
+    /// The counter.
+    pub fn key(&self) -> LimitKey {
+        self.key
+    }
+
     /// What must be free for the call: its cost, and something at all.
     fn need(&self) -> u64 {
         self.cost.max(1)

@@ -47,7 +47,7 @@ fn list(caller: u128, count: u128) -> Vec<Limit> {
     let limit = |number| {
         let kind = if number % 2 == 0 { Kind::Requests } else { Kind::Tokens };
         let key = LimitKey { budget: id(number), counter: id(caller * 100 + number), kind };
-        Limit { key, most: 1_000_000_000, cost: 1 + 99 * u64::from(kind == Kind::Tokens) }
+        Limit::new(key, 1_000_000_000, 1 + 99 * u64::from(kind == Kind::Tokens))
     };
     (0..count).map(limit).collect()
 }

@@ -166,7 +166,7 @@ fn apply(window: &mut Window, change: &Change, now: u64, of: u64) -> Option<Gran
     }
     window.add(now, change.charge, MOST);
     let ask = change.ask?;
-    let most = ask.most.min(MOST);
+    let most = ask.most;
     let free = most.saturating_sub(window.total());
     // Near the edge nobody gets much more than waits for it, so that what is left serves whoever
     // needs it.

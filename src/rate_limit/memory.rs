@@ -87,7 +87,7 @@ impl Memory {
         let mut locked = self.windows.lock(limits);
         for place in locked.places() {
             let (limit, standing) = (&limits[place.index], &outcome.standings[place.index]);
-            let used = limit.most.min(MOST).saturating_sub(standing.remaining);
+            let used = limit.most.saturating_sub(standing.remaining);
             let part = locked.part(place);
             if used == 0 {
                 part.remove(&limit.key);

@@ -8,7 +8,7 @@ fn key(number: u128, kind: Kind) -> LimitKey {
 }
 
 fn requests(number: u128, most: u64) -> Limit {
-    Limit { key: key(number, Kind::Requests), most, cost: 1 }
+    Limit::new(key(number, Kind::Requests), most, 1)
 }
 
 fn lease(number: u128) -> Uuid {

@@ -110,10 +110,7 @@ impl Redis {
         call.arg(LEASE / 1_000_000);
         for limit in limits {
             let kind = if limit.key.kind == Kind::Parallel { "parallel" } else { "minute" };
-            call.key(name(&limit.key))
-                .arg(kind)
-                .arg(limit.most.min(MOST))
-                .arg(limit.cost.min(MOST));
+            call.key(name(&limit.key)).arg(kind).arg(limit.most).arg(limit.cost);
         }
         let numbers: Vec<i64> = call.invoke_async(&mut line.connection).await?;
         read(&numbers, limits)
@@ -233,7 +230,7 @@ fn read(numbers: &[i64], limits: &[Limit]) -> Result<Outcome, Lost> {
     let (now, (rows, _)) = (unsigned(now), rest.as_chunks::<3>());
     let standings = limits.iter().zip(rows).map(|(limit, [used, free, fits])| Standing {
         most: limit.most,
-        remaining: limit.most.min(MOST).saturating_sub(unsigned(*used)),
+        remaining: limit.most.saturating_sub(unsigned(*used)),
         reset: Duration::from_micros(unsigned(*free).saturating_sub(now)),
         refusal: match *fits {
             0 => None,

@@ -8,7 +8,6 @@ use entity::replica;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::window::MOST;
 use super::{Limit, seconds};
 use crate::db::Database;
 use crate::error::Result;
@@ -35,13 +34,12 @@ impl Share {
     /// This replica's part of a limit. The parts of all replicas add up to the limit; what does not
     /// divide evenly goes to other replicas for other limits.
     pub(super) fn part(self, limit: &Limit) -> u64 {
-        let most = limit.most.min(MOST);
         if self.of <= 1 {
-            return most;
+            return limit.most;
         }
         let [one, two] = [limit.key.budget.as_bytes()[15], limit.key.counter.as_bytes()[14]];
         let turn = (self.rank + u64::from(one) + u64::from(two)) % self.of;
-        most / self.of + u64::from(turn < most % self.of)
+        limit.most / self.of + u64::from(turn < limit.most % self.of)
     }
 }
 
@@ -116,6 +114,7 @@ impl Replicas {
 mod tests {
     use uuid::Uuid;
 
+    use super::super::window::MOST;
     use super::super::{Kind, LimitKey};
     use super::*;
 
@@ -126,7 +125,7 @@ mod tests {
                 for number in [0, 1, 77, 0xffff] {
                     let [budget, counter] = [number, number * 7].map(Uuid::from_u128);
                     let key = LimitKey { budget, counter, kind: Kind::Requests };
-                    let limit = Limit { key, most, cost: 1 };
+                    let limit = Limit::new(key, most, 1);
                     let parts: Vec<_> =
                         (0..of).map(|rank| Share { rank, of }.part(&limit)).collect();
                     assert_eq!(parts.iter().sum::<u64>(), most);

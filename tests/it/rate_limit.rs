@@ -9,7 +9,7 @@ mod replicas;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tollkeep::rate_limit::{Kind, LEASE, Limit, Outcome, RateLimiter, Refusal};
+use tollkeep::rate_limit::{Kind, LEASE, Limit, LimitKey, Outcome, RateLimiter, Refusal};
 use uuid::Uuid;
 
 use replicas::{Place, on_each_store};
@@ -17,7 +17,7 @@ use replicas::{Place, on_each_store};
 /// A counter that no other test uses, and what a call takes of it.
 pub(crate) fn limit(number: u128, kind: Kind, most: u64, cost: u64) -> Limit {
     let [budget, counter] = [number << 8, number << 7 | 0xff].map(Uuid::from_u128);
-    Limit { key: tollkeep::rate_limit::LimitKey { budget, counter, kind }, most, cost }
+    Limit::new(LimitKey { budget, counter, kind }, most, cost)
 }
 
 fn requests(number: u128, most: u64) -> Limit {
@@ -215,13 +215,13 @@ async fn an_estimate_is_given_back_or_made_up_for() {
         assert!(!other.acquire(lease(2), &call, start).await.is_admitted());
 
         place.go(2).await;
-        other.refund(&[(call[0].key, 500)], taken.at, place.now()).await;
+        other.refund(&[(call[0].key(), 500)], taken.at, place.now()).await;
         place.go(2).await;
         let now = place.now();
         assert_eq!(remaining(&one.peek(&call, now).await), [900]);
         assert!(one.acquire(lease(3), &call, now).await.is_admitted());
 
-        one.charge(&[(call[0].key, 5_000)], now).await;
+        one.charge(&[(call[0].key(), 5_000)], now).await;
         place.go(2).await;
         assert_eq!(remaining(&other.peek(&call, now).await), [0]);
         place.go(57).await;
@@ -231,7 +231,7 @@ async fn an_estimate_is_given_back_or_made_up_for() {
         assert!(other.acquire(lease(5), &call, now).await.is_admitted());
 
         // Long after, there is nothing left to give back to.
-        other.refund(&[(call[0].key, 100)], taken.at, now).await;
+        other.refund(&[(call[0].key(), 100)], taken.at, now).await;
         place.go(2).await;
         assert_eq!(remaining(&other.peek(&call, place.now()).await), [400]);
     })

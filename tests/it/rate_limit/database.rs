@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
-use super::promise::{Checker, Dice, demand};
+use super::promise::{Call, Checker, Dice, demand, pick};
 use super::replicas::{Place, Shared};
 use super::{admitted, lease, parallel, remaining, requests, seconds};
 use crate::harness::database::{Kind, kinds};
@@ -75,7 +75,7 @@ async fn the_promise_outlives_the_database() {
     }
     let place = Place::start(Shared::Database(Kind::Postgres), 4).await;
     let (most, mut checker, mut dice) = (200, Checker::default(), Dice::new(0xba5e));
-    let any = |dice: &mut Dice| (usize::try_from(dice.roll(4)).unwrap(), requests(1, most), 1);
+    let any = |dice: &mut Dice| Call::requests(pick(dice, 4), 1, most, 1);
 
     demand(&place, &mut checker, &mut dice, 80, any).await;
     lock_out(&place, true).await;

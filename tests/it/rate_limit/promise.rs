@@ -54,23 +54,38 @@ impl Dice {
     }
 }
 
+/// The same call, some times over, at one replica.
+pub(crate) struct Call {
+    pub(crate) replica: usize,
+    pub(crate) limit: Limit,
+    pub(crate) cost: u64,
+    pub(crate) times: u64,
+}
+
+impl Call {
+    /// Requests.
+    pub(crate) fn requests(replica: usize, number: u128, most: u64, times: u64) -> Self {
+        Self { replica, limit: requests(number, most), cost: 1, times }
+    }
+}
+
 /// Asks again and again for some seconds, each time at some replica, and notes what is admitted.
 pub(crate) async fn demand(
     place: &Place,
     checker: &mut Checker,
     dice: &mut Dice,
     seconds: i64,
-    call: impl Fn(&mut Dice) -> (usize, Limit, u64),
+    call: impl Fn(&mut Dice) -> Call,
 ) {
     for _ in 0..seconds {
         let start = place.now();
         for tenth in 0..10 {
             let now = start + TimeDelta::milliseconds(100 * tenth);
-            let (replica, limit, times) = call(dice);
+            let Call { replica, limit, cost, times } = call(dice);
             for _ in 0..times {
                 let limiter = place.limiter(replica);
                 if limiter.acquire(lease(1), &[limit], now).await.is_admitted() {
-                    checker.note(now, limit.cost);
+                    checker.note(now, cost);
                 }
             }
         }
@@ -88,19 +103,22 @@ async fn eight_replicas_admit_no_more_than_the_limit_in_any_sixty_seconds() {
         let (most, budget) = (120, 6_000);
         let (mut calls, mut amounts) = (Checker::default(), Checker::default());
 
-        let one = requests(1, most);
-        demand(&place, &mut calls, &mut dice, 3, |dice| (pick(dice, replicas), one, 30)).await;
-        demand(&place, &mut calls, &mut dice, 70, |dice| (pick(dice, replicas), one, 1)).await;
+        let even =
+            |times| move |dice: &mut Dice| Call::requests(pick(dice, replicas), 1, most, times);
+        demand(&place, &mut calls, &mut dice, 3, even(30)).await;
+        demand(&place, &mut calls, &mut dice, 70, even(1)).await;
         place.go(20).await;
-        demand(&place, &mut calls, &mut dice, 50, |dice| (skewed(dice, replicas), one, 1)).await;
+        let uneven = |dice: &mut Dice| Call::requests(skewed(dice, replicas), 1, most, 1);
+        demand(&place, &mut calls, &mut dice, 50, uneven).await;
         assert!(calls.densest() <= most, "{} on {shared:?}", calls.densest());
 
         let start = place.now();
-        let some = |dice: &mut Dice| tokens(2, budget, 1 + dice.roll(200));
-        demand(&place, &mut amounts, &mut dice, 120, |dice| {
-            (skewed(dice, replicas), some(dice), 1 + dice.roll(2))
-        })
-        .await;
+        let tokens = |dice: &mut Dice| {
+            let cost = 1 + dice.roll(200);
+            let limit = tokens(2, budget, cost);
+            Call { replica: skewed(dice, replicas), limit, cost, times: 1 + dice.roll(2) }
+        };
+        demand(&place, &mut amounts, &mut dice, 120, tokens).await;
         assert!(amounts.densest() <= budget, "{} on {shared:?}", amounts.densest());
         let used = amounts.since(start);
         assert!(used >= 2 * budget * 9 / 10, "{used} in two minutes on {shared:?}");
@@ -108,7 +126,8 @@ async fn eight_replicas_admit_no_more_than_the_limit_in_any_sixty_seconds() {
     }
 }
 
-fn pick(dice: &mut Dice, replicas: usize) -> usize {
+/// Any replica.
+pub(crate) fn pick(dice: &mut Dice, replicas: usize) -> usize {
     usize::try_from(dice.roll(replicas as u64)).unwrap()
 }
 
@@ -131,9 +150,9 @@ async fn one_busy_replica_of_many_may_use_the_whole_limit() {
         assert_eq!(at_once, 1_000, "on {shared:?}");
 
         let mut checker = Checker::default();
-        let steady = requests(2, 300);
+        let steady = |_: &mut Dice| Call::requests(0, 2, 300, 1);
         let start = place.now();
-        demand(&place, &mut checker, &mut Dice::new(7), 180, |_| (0, steady, 1)).await;
+        demand(&place, &mut checker, &mut Dice::new(7), 180, steady).await;
         assert!(checker.densest() <= 300);
         let used = checker.since(start);
         assert!(used >= 3 * 300 * 9 / 10, "{used} in three minutes on {shared:?}");

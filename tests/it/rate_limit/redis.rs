@@ -6,7 +6,7 @@ use tollkeep::config::{Config, Overrides};
 use tollkeep::db::{Database, DatabaseSettings};
 use tollkeep::rate_limit::RateLimiter;
 
-use super::promise::{Checker, Dice, demand};
+use super::promise::{Call, Checker, Dice, demand, pick};
 use super::replicas::{Place, Shared};
 use super::{admitted, lease, parallel, remaining, requests, seconds, tokens};
 use crate::harness::database::kinds;
@@ -21,7 +21,7 @@ async fn the_promise_outlives_redis() {
     let mut place = Place::start(Shared::Redis, 4).await;
     let mut checker = Checker::default();
     let mut dice = Dice::new(0xd1ce);
-    let any = |dice: &mut Dice| (usize::try_from(dice.roll(4)).unwrap(), requests(1, LIMIT), 1);
+    let any = |dice: &mut Dice| Call::requests(pick(dice, 4), 1, LIMIT, 1);
 
     demand(&place, &mut checker, &mut dice, 100, any).await;
     place.redis.as_mut().unwrap().kill();
@@ -149,7 +149,7 @@ async fn scripts_count_as_memory_does() {
         } else {
             refused += 1;
         }
-        let amounts = [(limits[0].key, 1), (limits[2].key, dice.roll(50))];
+        let amounts = [(limits[0].key(), 1), (limits[2].key(), dice.roll(50))];
         for place in [&memory, &redis] {
             match call % 5 {
                 0 => place.first().refund(&amounts, here.at, now).await,
@@ -189,7 +189,7 @@ async fn redis_tells_the_time_of_replicas() {
     }
     let refused = limiter.acquire(lease(2), &limits, noon() + seconds(3_600)).await;
     assert!(!refused.is_admitted(), "{refused:?}");
-    limiter.refund(&[(limits[0].key, 1)], refused.at - seconds(2), noon()).await;
+    limiter.refund(&[(limits[0].key(), 1)], refused.at - seconds(2), noon()).await;
     limiter.close(noon()).await;
     database.close().await;
     test.drop().await;
