@@ -99,7 +99,7 @@ pub struct Standing {
     /// What could be admitted now. On several replicas others may take of it too.
     pub remaining: u64,
     /// The time until all of the limit is free again if nothing else is admitted. For requests at
-    /// once, the longest that they last without a heartbeat.
+    /// once, the longest that they last without a heartbeat, [`LEASE`].
     pub reset: Duration,
     /// Why this limit does not admit the call; `None` when it does.
     pub refusal: Option<Refusal>,

@@ -54,7 +54,7 @@ impl Memory {
             leases.expire(now);
             for (limit, standing) in limits.iter().zip(&mut standings) {
                 if limit.key.kind == Kind::Parallel {
-                    *standing = parallel(leases, limit, now, share, lease);
+                    *standing = parallel(leases, limit, share, lease);
                 }
             }
         }
@@ -196,20 +196,13 @@ fn rate(window: Option<&mut Window>, limit: &Limit, now: u64, part: u64) -> Stan
 }
 
 /// How one limit of requests at once stands before the call.
-fn parallel(
-    leases: &Leases,
-    limit: &Limit,
-    now: u64,
-    share: Share,
-    lease: Option<Uuid>,
-) -> Standing {
+fn parallel(leases: &Leases, limit: &Limit, share: Share, lease: Option<Uuid>) -> Standing {
     let (part, used) = (share.part(limit), leases.used(&limit.key));
     let holds = lease.is_some_and(|lease| leases.holds(lease, &limit.key));
-    let reset = if used == 0 { None } else { leases.last_end() };
     Standing {
         most: limit.most,
         remaining: part.saturating_sub(used),
-        reset: until(reset, now),
+        reset: if used == 0 { Duration::ZERO } else { super::LEASE },
         refusal: (used >= part && !holds).then(|| Refusal::of_parallel(limit)),
     }
 }
@@ -243,6 +236,7 @@ fn take_parallel(
     for (limit, standing) in limits.iter().zip(standings) {
         if limit.key.kind == Kind::Parallel && !leases.holds(lease, &limit.key) {
             standing.remaining = standing.remaining.saturating_sub(1);
+            standing.reset = super::LEASE;
         }
     }
     leases.take(lease, parallel.map(|limit| &limit.key), now);

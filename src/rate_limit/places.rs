@@ -15,10 +15,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::leases::LEASE;
-use super::memory::until;
 use super::rounds::Rounds;
 use super::store::Lost;
-use super::{Kind, Limit, LimitKey, Outcome, Refusal, Standing, instant, nanos};
+use super::{Kind, Limit, LimitKey, Outcome, Refusal, Standing, instant};
 use crate::db::Database;
 
 /// The most rows of one statement.
@@ -44,7 +43,6 @@ struct Told {
 struct Place {
     used: u64,
     admits: bool,
-    last_end: u64,
 }
 
 /// The places of requests at once.
@@ -85,8 +83,8 @@ impl Places {
         let ids = wanted.iter().map(|(id, _)| *id);
         let counted = self.in_time(count(self.database.writing(), ids, now)).await?;
         let place = |(id, most): &(Uuid, u64)| {
-            let (used, last_end) = counted.get(id).copied().unwrap_or((0, now));
-            Place { used, admits: used < *most, last_end }
+            let used = counted.get(id).copied().unwrap_or(0);
+            Place { used, admits: used < *most }
         };
         let places: Vec<_> = wanted.iter().map(place).collect();
         Ok(outcome(limits, &places, now, false))
@@ -176,18 +174,15 @@ async fn take(database: &Database, wants: Vec<Want>) -> Result<Vec<Told>, Lost> 
         let mine = held.entry(want.lease).or_default();
         let is_new = mine.is_empty();
         let place = |(id, most): &(Uuid, u64)| {
-            let (used, last_end) = counted.get(id).copied().unwrap_or((0, now));
-            Place { used, admits: mine.contains(id) || used < *most, last_end }
+            let used = counted.get(id).copied().unwrap_or(0);
+            Place { used, admits: mine.contains(id) || used < *most }
         };
         let mut places: Vec<_> = want.limits.iter().map(place).collect();
         if places.iter().all(|place| place.admits) {
             for ((id, _), place) in want.limits.iter().zip(&mut places) {
-                let (used, last_end) = counted.entry(*id).or_insert((0, now));
-                if mine.insert(*id) {
-                    *used += 1;
-                }
-                *last_end = now + LEASE;
-                *place = Place { used: *used, last_end: *last_end, ..*place };
+                let used = counted.entry(*id).or_default();
+                *used += u64::from(mine.insert(*id));
+                place.used = *used;
                 taken.push((want.lease, *id));
             }
         }
@@ -198,28 +193,24 @@ async fn take(database: &Database, wants: Vec<Want>) -> Result<Vec<Told>, Lost> 
     Ok(told)
 }
 
-/// How many places of each limit are taken, and when the last of them ends.
+/// How many places of each limit are taken.
 #[expect(clippy::disallowed_methods, reason = "leases are counted for nobody in particular")]
 async fn count(
     db: &impl ConnectionTrait,
     ids: impl Iterator<Item = Uuid>,
     now: u64,
-) -> Result<BTreeMap<Uuid, (u64, u64)>, Lost> {
-    let rows: Vec<(Uuid, i64, chrono::DateTime<chrono::Utc>)> = parallel_lease::Entity::find()
+) -> Result<BTreeMap<Uuid, u64>, Lost> {
+    let rows: Vec<(Uuid, i64)> = parallel_lease::Entity::find()
         .select_only()
         .column(parallel_lease::Column::LimitId)
         .column_as(parallel_lease::Column::LeaseId.count(), "used")
-        .column_as(parallel_lease::Column::EndsAt.max(), "last_end")
         .filter(parallel_lease::Column::LimitId.is_in(ids))
         .filter(parallel_lease::Column::EndsAt.gt(instant(now)))
         .group_by(parallel_lease::Column::LimitId)
         .into_tuple()
         .all(db)
         .await?;
-    let counted = rows
-        .into_iter()
-        .map(|(id, used, end)| (id, (u64::try_from(used).unwrap_or(0), nanos(end))));
-    Ok(counted.collect())
+    Ok(rows.into_iter().map(|(id, used)| (id, u64::try_from(used).unwrap_or(0))).collect())
 }
 
 /// The limits of which leases hold a place.
@@ -282,7 +273,7 @@ fn outcome(limits: &[Limit], places: &[Place], now: u64, taken: bool) -> Outcome
         Standing {
             most: limit.most,
             remaining: limit.most.saturating_sub(place.used),
-            reset: until(Some(place.last_end), now),
+            reset: if place.used == 0 { Duration::ZERO } else { super::LEASE },
             refusal: refused.then(|| Refusal::of_parallel(limit)),
         }
     };

@@ -115,13 +115,10 @@ end
 local answer = { admitted, now }
 for i = 3, #KEYS do
     local state, free = states[i], now
-    if state.kind == 'minute' then
-        if #state.entries > 0 then
-            free = state.entries[#state.entries - 1] + MINUTE
-        end
-    else
-        local last = redis.call('ZREVRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-        free = last[2] and tonumber(last[2]) or now
+    if state.used > 0 and state.kind == 'parallel' then
+        free = now + lasts * 1000
+    elseif state.used > 0 then
+        free = state.entries[#state.entries - 1] + MINUTE
     end
     answer[#answer + 1] = state.used
     answer[#answer + 1] = free

@@ -42,10 +42,12 @@ for i = 2, #KEYS do
     if taken == 0 then
         amount = math.min(amount, MOST - total)
         local last = entries[#entries - 1]
-        if last and (now <= last or math.floor(now / SECOND) == math.floor(last / SECOND)) then
+        if amount == 0 then
+            -- There is nothing to count.
+        elseif last and (now <= last or math.floor(now / SECOND) == math.floor(last / SECOND)) then
             entries[#entries - 1] = math.max(now, last)
             entries[#entries] = entries[#entries] + amount
-        elseif amount > 0 then
+        else
             entries[#entries + 1] = now
             entries[#entries + 1] = amount
         end
