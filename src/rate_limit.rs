@@ -368,17 +368,11 @@ impl RateLimiter {
         let nanos = nanos(now);
         parts.local.sweep(nanos);
         let Some(store) = &parts.store else { return };
-        match parts.phase.load(Ordering::Relaxed) {
-            LOST => return self.join(now, false).await,
-            SHARED => {}
-            until if nanos >= until => {
-                // A loss that somebody else has just noticed must stay one.
-                let order = Ordering::Relaxed;
-                let _ = parts.phase.compare_exchange(until, SHARED, order, order);
-            }
-            _ => {}
+        if parts.phase.load(Ordering::Relaxed) == LOST {
+            return self.join(now, false).await;
         }
-        self.beat_replica(now).await;
+        self.beat_replica(now, false).await;
+        self.watch_the_others(nanos);
         if let Err(reason) = store.tick(nanos, parts.replicas.count()).await {
             self.lose(&reason);
         }
@@ -403,28 +397,53 @@ impl RateLimiter {
     async fn join(&self, now: DateTime<Utc>, first: bool) {
         let parts = &*self.0;
         let Some(store) = &parts.store else { return };
-        self.beat_replica(now).await;
-        let now = nanos(now);
         let found = match store.find().await {
-            Ok(found) => found,
+            Ok(found) => {
+                store.adopt(&parts.local.leases(nanos(now)), nanos(now)).await.map(|()| found)
+            }
+            Err(reason) => Err(reason),
+        };
+        self.beat_replica(now, found.is_err()).await;
+        let (now, found) = match found {
+            Ok(found) => (nanos(now), found),
             Err(reason) => {
-                tracing::debug!(reason = %reason, "the store of the rate limits is not back");
+                tracing::debug!(reason = %reason, "the store of the rate limits is not there");
                 return;
             }
         };
-        if let Err(reason) = store.adopt(&parts.local.leases(now), now).await {
-            tracing::debug!(reason = %reason, "the store of the rate limits is not back");
-            return;
-        }
         let phase =
             if first && found == Found::Counting { SHARED } else { now.saturating_add(RETURN) };
         parts.phase.store(phase, Ordering::Relaxed);
         tracing::info!("the rate limits are shared by way of their store");
     }
 
-    async fn beat_replica(&self, now: DateTime<Utc>) {
+    /// While another replica counts without the store, each one's own part of a limit binds as well;
+    /// and for a minute after that, as after a loss of one's own.
+    fn watch_the_others(&self, now: u64) {
         let parts = &*self.0;
-        if let Err(error) = parts.replicas.beat(&parts.database, now).await {
+        let phase = parts.phase.load(Ordering::Relaxed);
+        let next = if phase != LOST && parts.replicas.other_is_alone() {
+            now.saturating_add(RETURN)
+        } else if phase <= now {
+            SHARED
+        } else {
+            return;
+        };
+        // A loss that a call has noticed meanwhile stays one.
+        let order = Ordering::Relaxed;
+        if parts.phase.compare_exchange(phase, next, order, order).is_ok()
+            && (phase == SHARED) != (next == SHARED)
+        {
+            tracing::info!(
+                every_part = next != SHARED,
+                "whether each replica keeps to its part of every limit has changed"
+            );
+        }
+    }
+
+    async fn beat_replica(&self, now: DateTime<Utc>, alone: bool) {
+        let parts = &*self.0;
+        if let Err(error) = parts.replicas.beat(&parts.database, now, alone).await {
             tracing::debug!(error = ?error, "the replicas could not be counted");
         }
     }

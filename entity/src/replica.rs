@@ -14,6 +14,8 @@ pub struct Model {
     pub id: ReplicaId,
     /// Its last heartbeat.
     pub seen_at: DateTimeUtc,
+    /// Whether it counts rate limits without the store that the replicas share.
+    pub counts_alone: bool,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{id, index, instant, uuid};
+use crate::columns::{flag, id, index, instant, uuid};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -24,8 +24,12 @@ impl MigrationTrait for Migration {
             .col(instant("ends_at"))
             .primary_key(Index::create().col("lease_id").col("limit_id"))
             .to_owned();
-        let replicas =
-            Table::create().table("replicas").col(id()).col(instant("seen_at")).to_owned();
+        let replicas = Table::create()
+            .table("replicas")
+            .col(id())
+            .col(instant("seen_at"))
+            .col(flag("counts_alone"))
+            .to_owned();
         for table in [windows, leases, replicas] {
             manager.create_table(table).await?;
         }

@@ -1,13 +1,14 @@
 //! How many replicas share the limits, and which of them this one is: a table with heartbeats.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::id::ReplicaId;
 use entity::replica;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
+use super::shards::lock;
 use super::{Limit, seconds};
 use crate::db::Database;
 use crate::error::Result;
@@ -48,21 +49,28 @@ impl Share {
 pub(super) struct Replicas {
     id: ReplicaId,
     least: u64,
-    seen: AtomicU64,
-    beaten: AtomicU64,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    share: Share,
+    /// Whether another one counts without the store.
+    other_alone: bool,
+    /// The last heartbeat of this one, and what it said of itself.
+    beaten: Option<(DateTime<Utc>, bool)>,
 }
 
 impl Replicas {
     /// A replica that knows of no other; there are taken to be at least `least`.
     pub(super) fn new(id: ReplicaId, least: u32) -> Self {
-        let least = u64::from(least).max(1);
-        Self { id, least, seen: AtomicU64::new(1), beaten: AtomicU64::new(0) }
+        let seen = Seen { share: Share::WHOLE, other_alone: false, beaten: None };
+        Self { id, least: u64::from(least), seen: Mutex::new(seen) }
     }
 
     /// What is this one's part of everything, as was last known.
     pub(super) fn share(&self) -> Share {
-        let seen = self.seen.load(Ordering::Relaxed);
-        let (rank, of) = (seen >> 32, seen & 0xffff_ffff);
+        let Share { rank, of } = lock(&self.seen).share;
         Share { rank, of: of.max(self.least) }
     }
 
@@ -71,35 +79,48 @@ impl Replicas {
         self.share().of
     }
 
-    /// Says that this replica lives, and counts those that do, when it is time for that.
-    pub(super) async fn beat(&self, database: &Database, now: DateTime<Utc>) -> Result<()> {
-        let micros = u64::try_from(now.timestamp_micros()).unwrap_or(0);
-        let last = self.beaten.load(Ordering::Relaxed);
-        let due = u64::try_from(BEAT.num_microseconds().unwrap_or(0)).unwrap_or(0);
-        if last != 0 && micros.abs_diff(last) < due {
+    /// Whether another replica was last known to count without the store.
+    pub(super) fn other_is_alone(&self) -> bool {
+        lock(&self.seen).other_alone
+    }
+
+    /// Says that this replica lives and whether it counts alone, and looks for the others, when it is
+    /// time for that.
+    pub(super) async fn beat(
+        &self,
+        database: &Database,
+        now: DateTime<Utc>,
+        alone: bool,
+    ) -> Result<()> {
+        let beaten = lock(&self.seen).beaten;
+        if beaten.is_some_and(|(at, said)| said == alone && (now - at).abs() < BEAT) {
             return Ok(());
         }
-        let row =
-            replica::ActiveModel { id: ActiveValue::Set(self.id), seen_at: ActiveValue::Set(now) };
+        let row = replica::ActiveModel {
+            id: ActiveValue::Set(self.id),
+            seen_at: ActiveValue::Set(now),
+            counts_alone: ActiveValue::Set(alone),
+        };
         let conflict = OnConflict::column(replica::Column::Id)
-            .update_column(replica::Column::SeenAt)
+            .update_columns([replica::Column::SeenAt, replica::Column::CountsAlone])
             .to_owned();
         let insert = replica::Entity::insert(row).on_conflict(conflict);
         insert.exec_without_returning(database.writing()).await?;
         let gone = replica::Column::SeenAt.lt(now - TimeDelta::hours(1));
         replica::Entity::delete_many().filter(gone).exec(database.writing()).await?;
         #[expect(clippy::disallowed_methods, reason = "rows of the server's own")]
-        let present: Vec<ReplicaId> = replica::Entity::find()
-            .select_only()
-            .column(replica::Column::Id)
+        let present = replica::Entity::find()
             .filter(replica::Column::SeenAt.gt(now - PRESENT))
             .order_by_asc(replica::Column::Id)
-            .into_tuple()
             .all(database.writing())
             .await?;
-        let rank = present.iter().position(|id| *id == self.id).unwrap_or(0) as u64;
-        self.seen.store(rank << 32 | present.len().max(1) as u64, Ordering::Relaxed);
-        self.beaten.store(micros, Ordering::Relaxed);
+        let rank = present.iter().position(|replica| replica.id == self.id).unwrap_or(0);
+        let others = present.iter().filter(|replica| replica.id != self.id);
+        *lock(&self.seen) = Seen {
+            share: Share { rank: rank as u64, of: present.len().max(1) as u64 },
+            other_alone: others.into_iter().any(|replica| replica.counts_alone),
+            beaten: Some((now, alone)),
+        };
         Ok(())
     }
 

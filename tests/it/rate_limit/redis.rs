@@ -60,6 +60,30 @@ async fn without_redis_the_parts_add_up_to_the_limit() {
     place.stop().await;
 }
 
+/// When one replica alone cannot reach Redis, the others leave room for its part.
+#[tokio::test]
+async fn one_replica_without_redis_breaks_no_promise() {
+    let mut place = Place::start(Shared::Redis, 3).await;
+    let mut checker = Checker::default();
+    let mut dice = Dice::new(0xa10e);
+    let any = |dice: &mut Dice| Call::requests(pick(dice, 4), 1, LIMIT, 1);
+    let nowhere = RedisServer::start().url();
+    place.add_with(Some(("REDIS_URL", &nowhere))).await;
+    place.go(6).await;
+    let start = place.now();
+    demand(&place, &mut checker, &mut dice, 180, any).await;
+    let densest = checker.densest();
+    assert!(densest <= LIMIT + LIMIT / 20 + 1, "{densest} in some minute");
+    let used = checker.since(start);
+    assert!(used >= 3 * LIMIT * 9 / 10, "{used} in three minutes");
+
+    // When it has gone, the others share all of the limit again.
+    place.crash(3);
+    place.go(90).await;
+    assert_eq!(admitted(place.limiter(1), &[requests(2, 60)], 70, place.now()).await, 60);
+    place.stop().await;
+}
+
 /// A Redis that forgets, as by `FLUSHALL` or eviction, has lost what it counted.
 #[tokio::test]
 async fn a_redis_that_forgets_is_not_believed() {

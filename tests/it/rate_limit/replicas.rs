@@ -74,7 +74,17 @@ impl Place {
 
     /// Starts one more limiter.
     pub(crate) async fn add(&mut self) {
-        let config = Config::load(&Overrides::default(), self.settings.clone()).unwrap();
+        self.add_with(None).await;
+    }
+
+    /// Starts one more limiter, with another setting than the rest.
+    pub(crate) async fn add_with(&mut self, other: Option<(&str, &str)>) {
+        let mut settings = self.settings.clone();
+        if let Some((name, value)) = other {
+            settings.retain(|(other, _)| other != name);
+            settings.push((name.to_owned(), value.to_owned()));
+        }
+        let config = Config::load(&Overrides::default(), settings).unwrap();
         // A SQLite file has one process: its replicas share what that has open.
         let database = match self.databases.first() {
             Some(first) if self.test.kind == Kind::Sqlite => first.clone(),
