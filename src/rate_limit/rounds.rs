@@ -23,23 +23,27 @@ pub(super) struct Rounds<Q, A> {
     turn: tokio::sync::Mutex<()>,
 }
 
-impl<Q: Clone + Send, A: Send> Rounds<Q, A> {
+impl<Q: Send, A: Send> Rounds<Q, A> {
     pub(super) fn new() -> Self {
         Self { waiting: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// Asks, or is asked for by somebody else. `run` answers many questions in their order.
-    pub(super) async fn ask<F>(&self, question: Q, run: impl Fn(Vec<Q>) -> F) -> Result<A, Lost>
+    /// Asks, or is asked for by somebody else. `run` answers many questions in their order. The
+    /// answer is `None` when whoever asked was cut off: nobody knows then what came of it.
+    pub(super) async fn ask<F>(
+        &self,
+        question: Q,
+        run: impl Fn(Vec<Q>) -> F,
+    ) -> Result<Option<A>, Lost>
     where
         F: Future<Output = Result<Vec<A>, Lost>>,
     {
-        let mut answer = self.wait(question.clone());
+        let mut answer = self.wait(question);
         loop {
             let _turn = self.turn.lock().await;
             match answer.try_recv() {
-                Ok(answer) => return answer.ok_or(Lost::Together),
-                // Whoever asked for us was cut off.
-                Err(TryRecvError::Closed) => answer = self.wait(question.clone()),
+                Ok(answer) => return answer.map(Some).ok_or(Lost::Together),
+                Err(TryRecvError::Closed) => return Ok(None),
                 Err(TryRecvError::Empty) => {}
             }
             let (questions, askers) = self.next();
@@ -78,3 +82,7 @@ impl<Q: Clone + Send, A: Send> Rounds<Q, A> {
         waiting.drain(..count).unzip()
     }
 }
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

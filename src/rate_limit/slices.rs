@@ -205,6 +205,7 @@ impl Slices {
                 Look::Decided(outcome) => return Ok(outcome),
                 Look::Lacking(asks) => {
                     let ask = |questions| self.answer(questions);
+                    // If nobody knows what came of it, the next look tells.
                     self.questions.ask(Question { asks, now, of }, ask).await?;
                 }
             }
