@@ -75,7 +75,10 @@ pub fn window_at(budget: &budget::Model, at: DateTime<Utc>) -> BudgetWindow {
     if at < change {
         let window = Cut::former(budget).window_at(at);
         let ends_at = window.ends_at.map_or(change, |end| end.min(change));
-        return BudgetWindow { ends_at: Some(ends_at), ..window };
+        // What held before may have begun by a change itself: its first window began with that.
+        let begun = budget.former_anchor_at.filter(|anchor| *anchor > budget.created_at);
+        let starts_at = begun.map_or(window.starts_at, |begun| window.starts_at.max(begun));
+        return BudgetWindow { starts_at, ends_at: Some(ends_at) };
     }
     let window = Cut::lasting(budget).window_at(at);
     BudgetWindow { starts_at: window.starts_at.max(change), ..window }
