@@ -6,8 +6,11 @@
 //! transaction has written, before it commits, with the rows above and their budgets locked against
 //! writers. In which order, `docs/adr/0018-one-order-of-locks.md` says.
 
+mod lists;
 mod tier;
 
+use lists::check_access_below;
+pub(crate) use lists::lock_below;
 pub(crate) use tier::{check_tier, lock_above_tier};
 
 use entity::id::TeamId;
@@ -234,6 +237,21 @@ pub(crate) async fn common_with_above(
     Ok(access)
 }
 
+/// Which models a new member of a team may call: what the team chose, as far as the team and its
+/// organization allow it still.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn access_of_new_member(tx: &Tx, team: &team::Model) -> Result<ModelAccess> {
+    let mut access = team.member_model_access.clone();
+    for above in Place::member_default(team).ancestors {
+        if let Some(above) = access_of(tx, above).await? {
+            access = model_access::clamped(&access, &above);
+        }
+    }
+    Ok(access)
+}
+
 /// Checks the limits of a new or changed scope against the scopes above it.
 ///
 /// # Errors
@@ -314,7 +332,7 @@ pub async fn check_below(
     cascade: Cascade,
 ) -> Result<()> {
     let mut breaches = Vec::new();
-    check_access_below(tx, place, access, cascade, &mut breaches).await?;
+    check_access_below(tx, place, &[access], cascade, &mut breaches).await?;
     let own = held_by(tx, &[place.scope]).await?;
     if !own.is_empty() {
         let children = held_below(tx, below(&[place.scope]), cascade).await?;
@@ -324,7 +342,8 @@ pub async fn check_below(
 }
 
 /// Checks a scope that comes under another one, with all that lies below it, against the limits
-/// there, and lowers them if asked to. `breaches` are those that were found before.
+/// there, and lowers them if asked to. `allowed` are the lists of models above what is below, the
+/// scope's own among them; `breaches` are those that were found before.
 ///
 /// # Errors
 /// [`Error::Conflict`] with the scopes that would exceed them, unless they are to be clamped.
@@ -332,11 +351,11 @@ pub(crate) async fn check_under(
     tx: &mut Tx,
     place: &Place,
     parent: Scope,
-    access: &ModelAccess,
+    allowed: [&ModelAccess; 2],
     cascade: Cascade,
     mut breaches: Vec<String>,
 ) -> Result<()> {
-    check_access_below(tx, place, access, cascade, &mut breaches).await?;
+    check_access_below(tx, place, &allowed, cascade, &mut breaches).await?;
     let parents = held_by(tx, &[parent]).await?;
     if !parents.is_empty() {
         let children = held_below(tx, within(place.scope), cascade).await?;
@@ -444,88 +463,6 @@ fn below(scopes: &[Scope]) -> Condition {
         }
     }
     if any.is_empty() { any.add(Expr::val(1).eq(0)) } else { any }
-}
-
-/// Locks the rows below a scope whose model access is narrowed, before any budget is locked.
-///
-/// # Errors
-/// What the database answers.
-#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
-pub(crate) async fn lock_below(tx: &Tx, place: &Place, access: &ModelAccess) -> Result<()> {
-    if access.mode == entity::value::ModelAccessMode::All {
-        return Ok(());
-    }
-    let rows = descendants(place.scope.kind, &[place.scope.id]);
-    macro_rules! lock {
-        ($table:ident, $condition:expr) => {
-            if let Some(condition) = $condition {
-                let select = $table::Entity::find().filter(condition);
-                let select = select.order_by_asc($table::Column::Id).lock(LockType::Update);
-                select.all(tx.db()).await?;
-            }
-        };
-    }
-    lock!(team, rows.teams);
-    lock!(project, rows.projects);
-    lock!(team_membership, rows.memberships);
-    lock!(api_key, rows.keys);
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "limits hold whoever asks, and are not shown")]
-async fn check_access_below(
-    tx: &mut Tx,
-    place: &Place,
-    access: &ModelAccess,
-    cascade: Cascade,
-    breaches: &mut Vec<String>,
-) -> Result<()> {
-    if access.mode == entity::value::ModelAccessMode::All {
-        return Ok(());
-    }
-    let rows = descendants(place.scope.kind, &[place.scope.id]);
-    macro_rules! narrow {
-        ($table:ident, $condition:expr, $scope:path, $action:ident, $subject:expr) => {
-            if let Some(condition) = $condition {
-                let select = $table::Entity::find().filter(condition);
-                let select = select.order_by_asc($table::Column::Id).lock(LockType::Update);
-                for child in select.all(tx.db()).await? {
-                    if model_access::excess(&child.model_access, access).is_empty() {
-                        continue;
-                    }
-                    if cascade == Cascade::Refuse {
-                        breaches.push($scope(child.id).to_string());
-                        continue;
-                    }
-                    let mut lowered = child.clone();
-                    lowered.model_access = model_access::clamped(&child.model_access, access);
-                    lowered.version += 1;
-                    lowered.updated_at = tx.now();
-                    lowered.updated_by = tx.by();
-                    tx.update(&lowered).await?;
-                    let subject = $subject(&child);
-                    tx.record(Event::changed(AuditAction::$action, subject, &child, &lowered));
-                }
-            }
-        };
-    }
-    let organization = place.organization;
-    narrow!(team, rows.teams, Scope::team, TeamUpdated, Subject::team);
-    narrow!(project, rows.projects, Scope::project, ProjectUpdated, Subject::project);
-    narrow!(
-        team_membership,
-        rows.memberships,
-        Scope::membership,
-        TeamMemberUpdated,
-        |row: &team_membership::Model| {
-            let kind = entity::role::EntityKind::TeamMembership;
-            Subject::new(kind, row.id, organization, Some(row.team_id))
-        }
-    );
-    narrow!(api_key, rows.keys, Scope::api_key, ApiKeyUpdated, |row: &api_key::Model| {
-        Subject::api_key(row, organization)
-    });
-    Ok(())
 }
 
 /// Whether every budget of `old` is still there in `new`, counts as it did and is as tight or

@@ -8,9 +8,9 @@ pub(crate) use removal::{lock_of_teams, remove_of_team};
 pub use resolve::{Deployment, resolve};
 
 use entity::id::{CredentialId, ModelId, TeamId};
-use entity::value::Usd;
+use entity::value::{ModelAccessMode, Usd};
 use entity::{llm_model, team};
-use sea_orm::sea_query::LockType;
+use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
 };
@@ -296,6 +296,25 @@ async fn is_granted(tx: &Tx, team: TeamId, name: &str, without: &[ModelId]) -> R
         .filter(llm_model::Column::IsGranted.eq(true))
         .filter(llm_model::Column::Id.is_not_in(without.iter().copied()));
     Ok(select.limit(1).one(tx.db()).await?.is_some())
+}
+
+/// Notes which names the list of a team has lost: whoever puts one there again means it, and the end
+/// of a model does not take it away.
+///
+/// # Errors
+/// What the database answers.
+pub(crate) async fn forget_grants(tx: &Tx, team: &team::Model) -> Result<()> {
+    let access = &team.model_access;
+    let listed = (access.mode == ModelAccessMode::List)
+        .then(|| llm_model::Column::Name.is_not_in(access.models.iter().map(String::as_str)));
+    llm_model::Entity::update_many()
+        .col_expr(llm_model::Column::IsGranted, Expr::val(false))
+        .filter(llm_model::Column::TeamId.eq(team.id))
+        .filter(llm_model::Column::IsGranted.eq(true))
+        .filter(Condition::all().add_option(listed))
+        .exec(tx.db())
+        .await?;
+    Ok(())
 }
 
 fn searched(row: &llm_model::Model) -> String {

@@ -16,7 +16,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 use super::field::{self, Faults};
 use super::scope::{Place, Scope};
 use super::user::UserReference;
-use super::{Cascade, Change, budget, limit, model_access};
+use super::{Cascade, Change, budget, limit};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, Role, also, authorize, policy,
@@ -324,8 +324,7 @@ pub(crate) async fn insert_users(
         Vec::new()
     };
     refuse_many_budgets(&members, defaults.len(), field)?;
-    // The team may have been narrowed since its defaults were set.
-    let access = model_access::clamped(&team.member_model_access, &team.model_access);
+    let access = limit::access_of_new_member(tx, team).await?;
 
     let (now, by) = (tx.now(), tx.by());
     let rows: Vec<_> = members
@@ -620,7 +619,7 @@ async fn keep_limits(tx: &Tx, team: &team::Model, row: &team_membership::Model) 
     };
     let own = ids(limit::held_by(tx, &[Scope::membership(row.id)]).await?);
     let default = ids(limit::held_by(tx, &[Scope::member_default(team.id)]).await?);
-    let as_new = model_access::clamped(&team.member_model_access, &team.model_access);
+    let as_new = limit::access_of_new_member(tx, team).await?;
     if own.is_subset(&default)
         && (row.model_access == as_new || row.model_access == ModelAccess::default())
     {

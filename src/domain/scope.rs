@@ -257,6 +257,8 @@ pub struct Descendants {
     pub keys: Option<SimpleExpr>,
     /// Rows of `teams` whose new members start below the scope.
     pub member_defaults: Option<SimpleExpr>,
+    /// Rows of `models` that belong to the teams below the scope, or to the team that it is.
+    pub models: Option<SimpleExpr>,
 }
 
 /// The conditions for what lies below scopes of one kind.
@@ -278,6 +280,7 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
                 memberships: Some(column("team_memberships", "team_id").in_subquery(teams())),
                 keys: Some(column("api_keys", "team_id").in_subquery(teams())),
                 member_defaults: Some(column("teams", "organization_id").is_in(ids())),
+                models: Some(column("models", "team_id").in_subquery(teams())),
             }
         }
         ScopeKind::Team => Descendants {
@@ -286,6 +289,7 @@ pub fn descendants(kind: ScopeKind, ids: &[Uuid]) -> Descendants {
             memberships: Some(column("team_memberships", "team_id").is_in(ids())),
             keys: Some(column("api_keys", "team_id").is_in(ids())),
             member_defaults: Some(column("teams", "id").is_in(ids())),
+            models: Some(column("models", "team_id").is_in(ids())),
         },
         ScopeKind::TeamMembership => {
             let member = Query::select()

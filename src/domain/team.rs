@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::field::{self, Faults, distinct, search_text};
 use super::scope::Place;
-use super::{Cascade, Change, budget, limit, membership, reach};
+use super::{Cascade, Change, budget, limit, llm_model, membership, reach};
 use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{
     Actor, Authorized, Permission, Placement, Reference, Resource, also, authorize,
@@ -498,6 +498,9 @@ pub async fn update(
     }
     if limits_change {
         limit::lock_below(tx, &place, &after.model_access).await?;
+    }
+    if after.model_access != before.model_access {
+        llm_model::forget_grants(tx, &after).await?;
     }
     match input.budgets {
         Change::Keep => {}

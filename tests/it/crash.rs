@@ -41,7 +41,11 @@ impl Program {
     }
 
     /// The same, with the log in a file.
-    fn serve_logging(folder: &Path, environment: &[(&str, &str)], log: Option<&Path>) -> Self {
+    pub(crate) fn serve_logging(
+        folder: &Path,
+        environment: &[(&str, &str)],
+        log: Option<&Path>,
+    ) -> Self {
         let mut command = Self::command(folder);
         if let Some(log) = log {
             command.stderr(std::fs::File::create(log).unwrap());

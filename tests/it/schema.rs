@@ -10,7 +10,7 @@ use tollkeep::authz::Permission;
 use tollkeep::graphql;
 use tollkeep::graphql::engine::{Engine, EngineLimits};
 
-fn types() -> apollo_compiler::validation::Valid<Schema> {
+pub(crate) fn types() -> apollo_compiler::validation::Valid<Schema> {
     Schema::parse_and_validate(graphql::sdl(), "schema.graphql").unwrap()
 }
 

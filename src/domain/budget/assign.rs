@@ -388,8 +388,9 @@ pub(crate) async fn used_beside(
     Ok(elsewhere.map(|(row, _)| row.budget_id).collect())
 }
 
-/// Gives one scope a budget with other limits: in place when the scope owns it alone, else as a
-/// fork that takes the scope's counters along. The period is not touched unless it changes.
+/// Gives one scope a budget with other limits: in place when some scope made it and this one alone
+/// has it, else as a fork that takes the scope's counters along. The period is not touched unless it
+/// changes.
 pub(crate) async fn replace_limits(
     tx: &mut Tx,
     place: &Place,

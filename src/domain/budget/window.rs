@@ -37,6 +37,9 @@ struct Cut {
     period: Option<String>,
     time_zone: String,
     anchor_at: DateTime<Utc>,
+    /// When it began by a change: its first window does not reach back beyond that. A budget's first
+    /// period began with the calendar.
+    begun_at: Option<DateTime<Utc>>,
 }
 
 impl Cut {
@@ -46,15 +49,18 @@ impl Cut {
             period: budget.period.clone(),
             time_zone: budget.time_zone.clone(),
             anchor_at: budget.anchor_at,
+            begun_at: Some(budget.anchor_at).filter(|anchor| *anchor > budget.created_at),
         }
     }
 
     /// What held before the last change.
     fn former(budget: &budget::Model) -> Self {
+        let anchor_at = budget.former_anchor_at.unwrap_or(budget.anchor_at);
         Self {
             period: budget.former_period.clone(),
             time_zone: budget.former_time_zone.clone().unwrap_or_default(),
-            anchor_at: budget.former_anchor_at.unwrap_or(budget.anchor_at),
+            anchor_at,
+            begun_at: Some(anchor_at).filter(|anchor| *anchor > budget.created_at),
         }
     }
 
@@ -65,20 +71,21 @@ impl Cut {
         };
         let zone: Tz = self.time_zone.parse().unwrap_or(Tz::UTC);
         let window = period.window_at(zone, self.anchor_at, at);
-        BudgetWindow { starts_at: window.starts_at, ends_at: Some(window.ends_at) }
+        let starts_at = self.begun_at.map_or(window.starts_at, |begun| window.starts_at.max(begun));
+        BudgetWindow { starts_at, ends_at: Some(window.ends_at) }
     }
 }
 
 /// The window of a budget that holds an instant.
 pub fn window_at(budget: &budget::Model, at: DateTime<Utc>) -> BudgetWindow {
-    let Some(change) = budget.period_changes_at else { return Cut::lasting(budget).window_at(at) };
-    if at < change {
-        let window = Cut::former(budget).window_at(at);
-        let ends_at = window.ends_at.map_or(change, |end| end.min(change));
-        return BudgetWindow { ends_at: Some(ends_at), ..window };
+    match budget.period_changes_at {
+        Some(change) if at < change => {
+            let window = Cut::former(budget).window_at(at);
+            let ends_at = window.ends_at.map_or(change, |end| end.min(change));
+            BudgetWindow { ends_at: Some(ends_at), ..window }
+        }
+        _ => Cut::lasting(budget).window_at(at),
     }
-    let window = Cut::lasting(budget).window_at(at);
-    BudgetWindow { starts_at: window.starts_at.max(change), ..window }
 }
 
 /// The instant at which a period that was changed takes effect; none when it has.

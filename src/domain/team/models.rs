@@ -10,7 +10,7 @@ use crate::db::Tx;
 use crate::domain::field::{self, Faults, distinct};
 use crate::domain::model_access::covers;
 use crate::domain::scope::Place;
-use crate::domain::{Cascade, limit};
+use crate::domain::{Cascade, limit, llm_model};
 use crate::error::{Error, Result};
 
 /// Adds models to a team's list.
@@ -130,6 +130,7 @@ async fn finish_models(
     tx.record(Event::changed(AuditAction::TeamUpdated, subject, before, &after));
     let place = Place::team(&after);
     limit::lock_below(tx, &place, &after.model_access).await?;
+    llm_model::forget_grants(tx, &after).await?;
     limit::check_above(tx, &place, &after.model_access, "input").await?;
     limit::check_below(tx, &place, &after.model_access, cascade).await?;
     Ok(after)

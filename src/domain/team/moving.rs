@@ -17,7 +17,7 @@ use crate::domain::field;
 use crate::domain::limit::{self, scope_of};
 use crate::domain::model_access::{clamped, excess};
 use crate::domain::scope::{Place, Scope, places};
-use crate::domain::{Cascade, organization as organizations, organization_membership};
+use crate::domain::{Cascade, llm_model, organization as organizations, organization_membership};
 use crate::error::{Error, Result};
 
 /// The most objects that an error names, or of which one statement speaks.
@@ -76,6 +76,9 @@ pub async fn relocate(tx: &mut Tx, input: Move) -> Result<team::Model> {
     let place = Place::team(&after);
     if let Some(organization) = &organization {
         limit::lock_below(tx, &place, &organization.model_access).await?;
+        if after.model_access != before.model_access {
+            llm_model::forget_grants(tx, &after).await?;
+        }
         // Budgets of scopes above are locked before those of scopes below.
         limit::held_by(tx, &[Scope::organization(organization.id)]).await?;
     }
@@ -83,8 +86,9 @@ pub async fn relocate(tx: &mut Tx, input: Move) -> Result<team::Model> {
     following.await.map_err(taken_by_project)?;
     take_budgets_along(tx, &before, &after).await?;
     if let Some(organization) = &organization {
-        let (parent, access) = (Scope::organization(organization.id), &organization.model_access);
-        limit::check_under(tx, &place, parent, access, input.cascade, breaches).await?;
+        let parent = Scope::organization(organization.id);
+        let allowed = [&organization.model_access, &after.model_access];
+        limit::check_under(tx, &place, parent, allowed, input.cascade, breaches).await?;
     }
     Ok(after)
 }
