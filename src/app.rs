@@ -15,6 +15,7 @@ use entity::setting;
 use entity::value::Digest;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
+use tokio::time::MissedTickBehavior;
 
 use crate::authn::Authenticator;
 use crate::authn::last_used::LastUsed;
@@ -27,6 +28,7 @@ use crate::graphql::engine::{Engine, EngineError, EngineLimits};
 use crate::http::check;
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
+use crate::rate_limit::{self, RateLimiter};
 use crate::rules::Rules;
 use crate::sealing::Keyring;
 use crate::secret::{Pepper, Secret, digest_of, hex};
@@ -71,6 +73,7 @@ struct Parts {
     check_headers: Arc<check::Headers>,
     ledger: Ledger,
     last_used: LastUsed,
+    rate_limiter: RateLimiter,
     draining: AtomicBool,
 }
 
@@ -149,6 +152,10 @@ impl App {
         let bootstrap = Some(secrets.admin_key);
         let enforcement = Enforcement::start(&deployment, enforcement_settings(&config)).await?;
         let (ledger, workers) = Ledger::new(&deployment);
+        let rate_limiter = {
+            let Deployment { database, clock, .. } = &deployment;
+            RateLimiter::start(&config, database.clone(), clock, sampled).await
+        };
         let parts = Parts {
             authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
             engine: Engine::new(engine_limits(&config))?,
@@ -157,6 +164,7 @@ impl App {
             ledger,
             deployment,
             last_used,
+            rate_limiter,
             config,
             draining: AtomicBool::new(false),
         };
@@ -206,6 +214,11 @@ impl App {
         &self.0.last_used
     }
 
+    /// What counts the requests and tokens of limits.
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.0.rate_limiter
+    }
+
     /// Whether a shutdown is under way.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
@@ -216,10 +229,11 @@ impl App {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what waits to be written, and closes the database.
+    /// Writes what waits to be written, gives back what is held of limits, and closes the database.
     pub async fn close(&self) {
         self.0.enforcement.stop();
         self.write_last_used().await;
+        self.0.rate_limiter.close(self.0.deployment.clock.now()).await;
         self.0.deployment.database.close().await;
     }
 
@@ -261,9 +275,33 @@ impl App {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts background work")]
     fn spawn(&self, sampled: bool) {
         tokio::spawn(self.0.enforcement.work());
+        tokio::spawn(self.every(Duration::from_secs(10), move |app: Self| async move {
+            app.write_last_used().await;
+            let deployment = app.deployment();
+            if sampled {
+                match deployment.database.now().await {
+                    Ok(now) => deployment.clock.follow(now),
+                    Err(error) => {
+                        tracing::warn!(error = ?error, "the database's clock could not be read");
+                    }
+                }
+            }
+        }));
+        tokio::spawn(self.every(rate_limit::TICK, |app: Self| async move {
+            app.rate_limiter().tick(app.deployment().clock.now()).await;
+        }));
+    }
+
+    /// Does something again and again, until a shutdown begins.
+    fn every<W, F>(&self, period: Duration, work: W) -> impl Future<Output = ()> + use<W, F>
+    where
+        W: Fn(Self) -> F,
+        F: Future<Output = ()>,
+    {
         let parts = Arc::downgrade(&self.0);
-        tokio::spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_secs(10));
+        async move {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tick.tick().await;
             loop {
                 tick.tick().await;
@@ -272,18 +310,9 @@ impl App {
                 if app.is_draining() {
                     break;
                 }
-                app.write_last_used().await;
-                let deployment = app.deployment();
-                if sampled {
-                    match deployment.database.now().await {
-                        Ok(now) => deployment.clock.follow(now),
-                        Err(error) => {
-                            tracing::warn!(error = ?error, "the database's clock could not be read");
-                        }
-                    }
-                }
+                work(app).await;
             }
-        });
+        }
     }
 }
 

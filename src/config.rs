@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 mod masked;
 mod network;
+mod rate_limits;
 pub mod secret;
 mod teams;
 mod telemetry;
@@ -36,6 +37,7 @@ pub use self::faults::{ConfigError, Fault};
 pub use self::http::{Http, StatusProfile, Switch};
 pub use self::limits::Limits;
 pub use self::network::Network;
+pub use self::rate_limits::{RateLimitStore, RateLimits, StoreChoice};
 pub use self::secret::SecretText;
 pub use self::teams::Teams;
 pub use self::telemetry::{LogFormat, Telemetry};
@@ -67,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// Checks of calls.
     pub checks: Checks,
+    /// Where the replicas count rate limits together.
+    pub rate_limits: RateLimits,
     /// What members may do with teams.
     pub teams: Teams,
     /// What the process says about itself.
@@ -149,6 +153,21 @@ impl Config {
         self.database.url.clone().unwrap_or_else(|| database::embedded_url(&self.data_dir))
     }
 
+    /// Where the replicas count rate limits together: what `rate_limits.store` names or stands for.
+    pub fn rate_limit_store(&self) -> RateLimitStore {
+        match (self.rate_limits.store, &self.rate_limits.redis_url) {
+            (StoreChoice::Memory, _) => RateLimitStore::Memory,
+            (StoreChoice::Database, _) => RateLimitStore::Database,
+            (StoreChoice::Redis | StoreChoice::Auto, Some(url)) => {
+                RateLimitStore::Redis(url.clone())
+            }
+            (StoreChoice::Redis | StoreChoice::Auto, None) => match self.database.engine() {
+                Engine::Sqlite => RateLimitStore::Memory,
+                Engine::Postgres => RateLimitStore::Database,
+            },
+        }
+    }
+
     fn load_beside(
         folder: &Path,
         overrides: &Overrides,
@@ -178,6 +197,7 @@ impl Config {
         self.auth.check(faults);
         self.limits.check(faults);
         self.checks.check(faults);
+        self.rate_limits.check(faults);
         self.telemetry.check(faults);
         if self.limits.document_bytes > self.http.body_limit {
             faults.add(
@@ -197,6 +217,7 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             checks: Checks::default(),
+            rate_limits: RateLimits::default(),
             teams: Teams::default(),
             telemetry: Telemetry::default(),
             origins: Origins::new(),

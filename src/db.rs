@@ -199,6 +199,32 @@ impl Database {
         &self.writer
     }
 
+    /// Begins a transaction over counters that no person writes and no audit event tells of, such
+    /// as those of rate limits, and locks those of the given ids, which are in ascending order. It
+    /// need not outlive a crash of the database.
+    #[expect(clippy::disallowed_methods, reason = "counters are not audited")]
+    pub(crate) async fn begin_counting<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a Uuid> + Send,
+    ) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let transaction = self.writer.begin_with_options(options).await?;
+        if self.backend() == DbBackend::Postgres {
+            let locks: Vec<_> =
+                ids.map(|id| format!("({})", id.as_u64_pair().0.cast_signed())).collect();
+            let sql = format!(
+                "SET LOCAL synchronous_commit = off; \
+                 SELECT pg_advisory_xact_lock(id) FROM (VALUES {}) AS counters (id)",
+                locks.join(", ")
+            );
+            transaction.execute_unprepared(&sql).await?;
+        }
+        Ok(transaction)
+    }
+
     /// The number of migrations that the database lacks.
     ///
     /// # Errors

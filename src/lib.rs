@@ -13,6 +13,7 @@ pub mod enforcement;
 pub mod error;
 pub mod graphql;
 pub mod http;
+pub mod rate_limit;
 pub mod rules;
 pub mod sealing;
 pub mod secret;

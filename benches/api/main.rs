@@ -22,6 +22,7 @@ mod postgres;
 mod processor;
 mod program;
 mod questions;
+mod rate_limit;
 mod rows;
 mod table;
 
@@ -77,6 +78,7 @@ async fn all() {
         table: Table::default(),
     };
     if bench.only.is_empty() {
+        rate_limit::measure(&mut bench.table).await;
         bench.starts().await;
     }
     for kind in database::kinds() {

@@ -144,6 +144,8 @@ ids! {
     BudgetAlertId = "alert",
     /// Identifies the answer to a check; it is in no table.
     DecisionId = "decision",
+    /// Identifies a process that serves this deployment.
+    ReplicaId = "replica",
 }
 
 #[cfg(test)]

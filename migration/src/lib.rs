@@ -34,6 +34,7 @@ mod m20261126_000073_create_spend_totals;
 mod m20261126_000074_add_marks_to_budget_windows;
 mod m20261126_000075_create_budget_alerts;
 mod m20261126_000076_add_changes_to_budgets;
+mod m20261126_000080_create_rate_limits;
 mod m20261126_000090_add_transaction_to_change_log;
 
 /// All steps, oldest first.
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000074_add_marks_to_budget_windows::Migration),
             Box::new(m20261126_000075_create_budget_alerts::Migration),
             Box::new(m20261126_000076_add_changes_to_budgets::Migration),
+            Box::new(m20261126_000080_create_rate_limits::Migration),
             Box::new(m20261126_000090_add_transaction_to_change_log::Migration),
         ]
     }

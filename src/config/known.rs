@@ -8,19 +8,26 @@ use toml::{Table, Value};
 use super::Config;
 
 /// Names that stay the same for ever, because scripts use them.
-const SHORT_NAMES: [(&str, &str); 4] = [
+const SHORT_NAMES: [(&str, &str); 5] = [
     ("DATABASE_URL", "database.url"),
+    ("REDIS_URL", "rate_limits.redis_url"),
     ("TOLLKEEP_ADMIN_KEY", "auth.admin_key"),
     ("TOLLKEEP_DATA_DIR", "data_dir"),
     ("TOLLKEEP_LISTEN", "http.listen"),
 ];
 
 /// Settings whose value is never shown, and that may also be read from a file.
-const SECRETS: [&str; 5] =
-    ["auth.admin_key", "auth.former_keks", "auth.kek", "auth.pepper", "database.url"];
+const SECRETS: [&str; 6] = [
+    "auth.admin_key",
+    "auth.former_keks",
+    "auth.kek",
+    "auth.pepper",
+    "database.url",
+    "rate_limits.redis_url",
+];
 
 /// What people look for under another name.
-const SYNONYMS: [(&str, &str); 10] = [
+const SYNONYMS: [(&str, &str); 11] = [
     ("address", "http.listen"),
     ("bind", "http.listen"),
     ("database", "database.url"),
@@ -29,6 +36,7 @@ const SYNONYMS: [(&str, &str); 10] = [
     ("log_level", "telemetry.log"),
     ("master_key", "auth.admin_key"),
     ("port", "http.listen"),
+    ("redis", "rate_limits.redis_url"),
     ("salt_key", "auth.pepper"),
     ("workdir", "data_dir"),
 ];
@@ -137,7 +145,8 @@ pub(super) fn is_secret(setting: &str) -> bool {
 
 /// Whether a variable is meant for Tollkeep, whatever it says.
 pub(super) fn is_ours(name: &str) -> bool {
-    name.starts_with("TOLLKEEP_") || matches!(name, "DATABASE_URL" | "DATABASE_URL_FILE")
+    name.starts_with("TOLLKEEP_")
+        || matches!(name, "DATABASE_URL" | "DATABASE_URL_FILE" | "REDIS_URL" | "REDIS_URL_FILE")
 }
 
 /// Variables with our prefix that no person set: those of the tests, and those that Kubernetes
@@ -198,6 +207,7 @@ mod tests {
             ("TOLLKEEP_DATABASE_URL", Some("DATABASE_URL")),
             ("TOLLKEEP__AUTH__PEPER_FILE", Some("TOLLKEEP__AUTH__PEPPER_FILE")),
             ("TOLLKEEP_MASTER_KEY", Some("TOLLKEEP_ADMIN_KEY")),
+            ("TOLLKEEP_REDIS_URL", Some("REDIS_URL")),
             ("TOLLKEEP_COLOUR", None),
         ];
         for (unknown, expected) in cases {

@@ -5,6 +5,7 @@ pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod postgres;
+pub(crate) mod redis;
 pub(crate) mod snapshot;
 pub(crate) mod world;
 

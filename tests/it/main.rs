@@ -49,6 +49,7 @@ mod project_limits;
 mod project_locks;
 mod project_move;
 mod property;
+mod rate_limit;
 mod reach;
 mod reference;
 mod rotation;

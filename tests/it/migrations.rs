@@ -74,7 +74,7 @@ async fn migrations_go_up_down_and_up_again() {
         let test = TestDatabase::empty(kind).await;
         let database =
             Database::open(&test.location(), &DatabaseSettings::default()).await.unwrap();
-        assert_eq!(database.pending_migrations().await.unwrap(), 28);
+        assert_eq!(database.pending_migrations().await.unwrap(), 29);
         database.migrate().await.unwrap();
         assert_eq!(database.pending_migrations().await.unwrap(), 0);
         let connection = connect(&test).await;
