@@ -23,6 +23,7 @@ use crate::clock::{Clock, fill_random};
 use crate::config::{Config, Engine as DatabaseEngine};
 use crate::db::{Commits, Database, DatabaseSettings, Deployment, Location, OpenError};
 use crate::domain::ledger::{Ledger, Worker, cost};
+use crate::enforcement::rates::Rates;
 use crate::enforcement::{Enforcement, Settings as EnforcementSettings};
 use crate::graphql::engine::{Engine, EngineError, EngineLimits};
 use crate::http::check;
@@ -73,7 +74,6 @@ struct Parts {
     check_headers: Arc<check::Headers>,
     ledger: Ledger,
     last_used: LastUsed,
-    rate_limiter: RateLimiter,
     draining: AtomicBool,
 }
 
@@ -150,12 +150,13 @@ impl App {
         kek::check(&deployment).await?;
         let last_used = LastUsed::new(config.auth.last_used_interval);
         let bootstrap = Some(secrets.admin_key);
-        let enforcement = Enforcement::start(&deployment, enforcement_settings(&config)).await?;
-        let (ledger, workers) = Ledger::new(&deployment);
-        let rate_limiter = {
+        let rates = {
             let Deployment { database, clock, .. } = &deployment;
-            RateLimiter::start(&config, database.clone(), clock, sampled).await
+            Rates::new(RateLimiter::start(&config, database.clone(), clock, sampled).await)
         };
+        let settings = enforcement_settings(&config);
+        let enforcement = Enforcement::start(&deployment, settings, rates).await?;
+        let (ledger, workers) = Ledger::new(&deployment);
         let parts = Parts {
             authenticator: Authenticator::new(&deployment, bootstrap, last_used.clone()),
             engine: Engine::new(engine_limits(&config))?,
@@ -164,7 +165,6 @@ impl App {
             ledger,
             deployment,
             last_used,
-            rate_limiter,
             config,
             draining: AtomicBool::new(false),
         };
@@ -216,7 +216,7 @@ impl App {
 
     /// What counts the requests and tokens of limits.
     pub fn rate_limiter(&self) -> &RateLimiter {
-        &self.0.rate_limiter
+        self.0.enforcement.rates().limiter()
     }
 
     /// Whether a shutdown is under way.
@@ -233,7 +233,7 @@ impl App {
     pub async fn close(&self) {
         self.0.enforcement.stop();
         self.write_last_used().await;
-        self.0.rate_limiter.close(self.0.deployment.clock.now()).await;
+        self.rate_limiter().close(self.0.deployment.clock.now()).await;
         self.0.deployment.database.close().await;
     }
 

@@ -14,6 +14,7 @@ pub mod explain;
 mod follow;
 pub mod hold;
 mod marks;
+pub mod rates;
 mod shared;
 pub mod snapshot;
 mod store;
@@ -28,6 +29,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use cache::{Cache, Size};
 use counters::Counters;
 use marks::Marks;
+use rates::Rates;
 use snapshot::{EndUsers, Everywhere, Keys, Reads, Secrets, Tags};
 
 use crate::clock::Clock;
@@ -71,6 +73,7 @@ struct Parts {
     counters: Arc<Counters>,
     end_users: Arc<Cache<EndUsers>>,
     tags: Arc<Cache<Tags>>,
+    rates: Rates,
     mark: Mutex<Mark>,
     polled: RwLock<Polled>,
     woken: Arc<Notify>,
@@ -114,7 +117,11 @@ impl Enforcement {
     ///
     /// # Errors
     /// What the database answers.
-    pub async fn start(deployment: &Deployment, settings: Settings) -> Result<Self> {
+    pub async fn start(
+        deployment: &Deployment,
+        settings: Settings,
+        rates: Rates,
+    ) -> Result<Self> {
         let Deployment { database, clock, pepper, .. } = deployment;
         let (at, since) = (clock.now(), Instant::now());
         let mark = database.mark().await?;
@@ -139,6 +146,7 @@ impl Enforcement {
             ),
             tags: Cache::new(Tags(reads), size(settings.tags, 1), &marks, clock),
             counters,
+            rates,
             settings,
             database: database.clone(),
             clock: clock.clone(),
@@ -199,6 +207,11 @@ impl Enforcement {
         drop(polled);
         *mark = changes.mark;
         Ok(())
+    }
+
+    /// What counts the rates of calls.
+    pub fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// What is kept.

@@ -28,6 +28,8 @@ pub fn router(app: App) -> Router {
         .route("/graphql", any(graphql::handle))
         .route(crate::enforcement::snapshot::PATH, any(check::handle))
         .route("/v1/usage", any(usage::handle))
+        .route("/v1/heartbeat", any(usage::calls::heartbeat))
+        .route("/v1/release", any(usage::calls::release))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/health/liveliness", get(health::live))

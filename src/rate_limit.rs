@@ -146,6 +146,11 @@ impl Limit {
         self.key
     }
 
+    /// What the call takes.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
     /// What must be free for the call: its cost, and something at all.
     fn need(&self) -> u64 {
         self.cost.max(1)

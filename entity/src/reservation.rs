@@ -43,6 +43,8 @@ pub struct Model {
     pub amount: Usd,
     /// The windows in which it is held.
     pub window_ids: Ids,
+    /// The tokens that the call was counted with against limits of tokens a minute.
+    pub tokens: i64,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// From when on it does not count any more.

@@ -30,6 +30,7 @@ impl MigrationTrait for Migration {
                     .col(ColumnDef::new("tag_ids").blob().not_null())
                     .col(amount("amount"))
                     .col(ColumnDef::new("window_ids").blob().not_null())
+                    .col(amount("tokens"))
                     .col(instant("created_at"))
                     .col(instant("expires_at"))
                     .to_owned(),

@@ -117,6 +117,10 @@ pub struct Reserve {
     pub amount: Usd,
     /// The windows that it will be charged to.
     pub charges: Vec<Charge>,
+    /// The tokens that it was counted with against limits of tokens a minute.
+    pub tokens: u64,
+    /// When it was judged, and counted against those limits.
+    pub at: DateTime<Utc>,
     /// For how long it is held; [`HOLDS`] by default.
     pub holds: Option<TimeDelta>,
 }
@@ -184,12 +188,26 @@ pub struct Verdict {
     pub cost: Option<(Usd, CostSource)>,
     /// What is wrong with it: a field, and what to do.
     pub fault: Option<(String, String)>,
+    /// The tokens that limits of tokens a minute have to count, if the event was recorded now and
+    /// there are such limits.
+    pub tokens: Option<Box<TokenUse>>,
+}
+
+/// The tokens of a call for those who count them against limits in a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenUse {
+    /// The budgets with such a limit, and what counts: the scope, or the budget for a common pot.
+    pub limits: Vec<(BudgetId, Uuid)>,
+    /// What the call used, in and out.
+    pub used: u64,
+    /// What it was counted with when it was let through, and when; none when it was not reserved.
+    pub counted: Option<(u64, DateTime<Utc>)>,
 }
 
 impl Verdict {
     fn new(request_id: &str, code: Code) -> Self {
         let request_id = request_id.to_owned();
-        Self { request_id, code, event: None, cost: None, fault: None }
+        Self { request_id, code, event: None, cost: None, fault: None, tokens: None }
     }
 
     fn fault(request_id: &str, code: Code, field: &str, message: impl Into<String>) -> Self {

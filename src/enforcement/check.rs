@@ -101,7 +101,7 @@ impl Enforcement {
         Ok(key.map(|key| Presented { key, ends_at: None }))
     }
 
-    /// Judges a call of a key, or of nobody.
+    /// Judges a call of a key, or of nobody. Nothing is counted.
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] when that cannot be told.
@@ -117,6 +117,27 @@ impl Enforcement {
             Some(presented) => Ok(self.judge(presented, call, depth, count).await?.0),
             None => Ok(self.verdict(now)),
         }
+    }
+
+    /// Judges a call that is about to be made, and counts its request against the rates.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when that cannot be told.
+    pub async fn pass(
+        &self,
+        presented: &Presented,
+        call: &Call,
+        count: &StatementCount,
+    ) -> Result<Verdict> {
+        let now = self.moment()?;
+        let request = call.request();
+        let around = self.around(presented, &request, now, count).await?;
+        let mut decision =
+            around.within(presented, now, |world| decide(world, &request, Depth::Answer));
+        if decision.is_allowed() {
+            self.rates().take(&mut decision, call, None, now).await;
+        }
+        Ok(self.verdict_on(presented, &request, &around, decision, now))
     }
 
     /// The answer to a check of a secret that nobody has.
@@ -145,7 +166,10 @@ impl Enforcement {
         let now = self.moment()?;
         let request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let decision = around.within(presented, now, |world| decide(world, &request, depth));
+        let mut decision = around.within(presented, now, |world| decide(world, &request, depth));
+        if depth == Depth::Explanation || decision.is_allowed() {
+            self.rates().look(&mut decision, call, now).await;
+        }
         Ok((self.verdict_on(presented, &request, &around, decision, now), around))
     }
 

@@ -4,17 +4,21 @@
 use chrono::TimeDelta;
 use entity::id::ApiKeyId;
 use entity::value::Usd;
+use futures_util::future::try_join_all;
 
 use super::Enforcement;
 use super::call::Call;
 use super::check::Presented;
 use super::counters::Untold;
+use super::rates::{Taken, lease};
 use super::verdict::{Code, Held, Verdict};
 use crate::db::StatementCount;
 use crate::domain::access::decision::is_bound;
 use crate::domain::access::{Check, Decision, Depth, Numbers, Request, Rule, World, decide};
 use crate::domain::budget::window::max_spend_at;
-use crate::domain::ledger::{Attribution, Charge, Ledger, Reserve, Reserved, Shortage, charges};
+use crate::domain::ledger::{
+    self, Attribution, Charge, Ledger, Report, Reserve, Reserved, Shortage, charges,
+};
 use crate::error::Result;
 
 /// For whom something is held, and how long.
@@ -57,8 +61,17 @@ impl Enforcement {
         let spends = asked.decision.spends && asked.decision.is_allowed();
         let mut decision = asked.decision;
         decision.remaining = asked.remaining;
+        let taken = if decision.is_allowed() {
+            let lease = lease(hold.gateway, &hold.request_id);
+            self.rates().take(&mut decision, call, Some(lease), now).await
+        } else {
+            None
+        };
         let mut verdict = self.verdict_on(presented, &request, &around, decision, now);
         verdict.lasts = TimeDelta::zero();
+        if !verdict.is_allowed() {
+            return Ok(verdict);
+        }
         let Some(attribution) = asked.attribution.filter(|_| spends) else { return Ok(verdict) };
         let model = verdict.model.as_ref().map(|model| model.resolved.clone());
         let reserve = Reserve {
@@ -68,9 +81,23 @@ impl Enforcement {
             model: model.unwrap_or_default(),
             amount: request.estimate,
             charges: asked.charges.clone(),
+            tokens: call.tokens(),
+            at: taken.as_ref().map_or(now, Taken::at),
             holds: hold.lasts,
         };
-        match ledger.reserve(reserve).await? {
+        let reserved = ledger.reserve(reserve).await;
+        if let Some(taken) = taken {
+            // Of a call that holds something already, the place among the requests at once is its own.
+            let (is_counted, frees) = match &reserved {
+                Ok(Reserved::Granted { is_duplicate, .. }) => (!is_duplicate, false),
+                Ok(Reserved::Conflict) => (false, false),
+                Ok(Reserved::Refused(_) | Reserved::Settled) | Err(_) => (false, true),
+            };
+            if !is_counted {
+                self.rates().give_back(taken, frees, now).await;
+            }
+        }
+        match reserved? {
             Reserved::Granted { id, expires_at, .. } => {
                 verdict.held = Some(Held { id, lasts: expires_at - now });
             }
@@ -83,6 +110,39 @@ impl Enforcement {
             Reserved::Conflict | Reserved::Settled => verdict.code = Some(Code::RequestIdUsed),
         }
         Ok(verdict)
+    }
+
+    /// Records what a gateway reports, and lets the rates know: places among the requests at once are
+    /// free again, and tokens are counted as they were used.
+    ///
+    /// # Errors
+    /// As of [`Ledger::record`].
+    pub async fn record(
+        &self,
+        ledger: &Ledger,
+        gateway: ApiKeyId,
+        reports: Vec<Report>,
+    ) -> Result<Vec<ledger::Verdict>> {
+        let verdicts = ledger.record(gateway, reports).await?;
+        self.rates().settle(gateway, &verdicts, self.0.clock.now()).await;
+        Ok(verdicts)
+    }
+
+    /// Lets go of what is held for calls that were not made, and of their places among the requests at
+    /// once; whether anything was held for each. What they took of a minute leaves with the minute.
+    ///
+    /// # Errors
+    /// As of [`Ledger::release`].
+    pub async fn release(
+        &self,
+        ledger: &Ledger,
+        gateway: ApiKeyId,
+        request_ids: &[String],
+    ) -> Result<Vec<bool>> {
+        let releases = request_ids.iter().map(|id| ledger.release(gateway, id.clone()));
+        let released = try_join_all(releases).await?;
+        self.rates().free(gateway, request_ids.iter().map(String::as_str)).await;
+        Ok(released)
     }
 }
 

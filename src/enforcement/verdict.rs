@@ -184,11 +184,20 @@ impl Verdict {
     pub fn retry_after(&self) -> Option<TimeDelta> {
         match &self.refused_by()?.numbers {
             Numbers::Budget { resets_at, .. } => resets_at.map(|at| at - self.at),
-            Numbers::Rate { retry_after_ms, .. } => {
-                i64::try_from(*retry_after_ms).ok().and_then(TimeDelta::try_milliseconds)
-            }
+            Numbers::Rate { .. } => self.wait_for_rates(),
             Numbers::None | Numbers::Expiry(_) | Numbers::Model(_) => None,
         }
+    }
+
+    /// The longest wait that a rate asks for; none when one of them never admits the call.
+    fn wait_for_rates(&self) -> Option<TimeDelta> {
+        let rules = self.decision.iter().flat_map(|decision| &decision.rules);
+        let waits = rules.filter(|rule| !rule.passed).filter_map(|rule| match rule.numbers {
+            Numbers::Rate { retry_after_ms, .. } => Some(retry_after_ms),
+            _ => None,
+        });
+        let longest = waits.collect::<Option<Vec<u64>>>()?.into_iter().max()?;
+        i64::try_from(longest).ok().and_then(TimeDelta::try_milliseconds)
     }
 
     /// Why the call may not be made, with names and numbers, for the gateway and its log.

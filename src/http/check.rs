@@ -220,6 +220,10 @@ async fn judge(
             };
             enforcement.reserve(app.ledger(), presented, &asked.call, hold, statements).await?
         }
+        // A gateway asks because somebody calls: that is what is counted.
+        (Caller::Gateway(_), None, Some(presented)) => {
+            enforcement.pass(presented, &asked.call, statements).await?
+        }
         _ => enforcement.check(presented, &asked.call, Depth::Answer, statements).await?,
     };
     if verdict.is_allowed()

@@ -4,9 +4,11 @@
 //! each event. An event that cannot be read gets one too, and does not spoil the others. Errors of
 //! the request as a whole have the shape that clients of `OpenAI` read.
 
+pub(super) mod calls;
+
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -14,6 +16,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use chrono::{DateTime, Utc};
+use entity::id::ApiKeyId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -83,10 +86,26 @@ impl From<Error> for Refusal {
 
 /// Answers a report of usage.
 pub(super) async fn handle(State(app): State<App>, request: Request<Body>) -> Response<Body> {
+    respond(app, request, "usage", record).await
+}
+
+/// Answers a gateway, and notes that in the log.
+async fn respond<T: Serialize, F: Future<Output = Result<T, Refusal>> + Send>(
+    app: App,
+    request: Request<Body>,
+    operation: &'static str,
+    work: impl FnOnce(App, ApiKeyId, HeaderMap, Body) -> F,
+) -> Response<Body> {
     let began = Instant::now();
     let id = request_id(request.headers());
     let mut caller = None;
-    let outcome = answer(&app, request, &mut caller).await;
+    let outcome = match gateway(&app, request.method(), request.headers(), &mut caller).await {
+        Ok(gateway) => {
+            let (head, body) = request.into_parts();
+            work(app, gateway, head.headers, body).await
+        }
+        Err(refusal) => Err(refusal),
+    };
     let (status, code, mut response) = match outcome {
         Ok(answer) => (StatusCode::OK, None, json(StatusCode::OK, &answer)),
         Err(refusal) => (refusal.status, Some(refusal.code), refused(&refusal)),
@@ -99,7 +118,7 @@ pub(super) async fn handle(State(app): State<App>, request: Request<Body>) -> Re
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     tracing::info!(
         request_id = id,
-        operation_name = "usage",
+        operation_name = operation,
         status = status.as_u16(),
         code,
         duration_ms = began.elapsed().as_secs_f64() * 1_000.0,
@@ -109,25 +128,35 @@ pub(super) async fn handle(State(app): State<App>, request: Request<Body>) -> Re
     response
 }
 
-async fn answer(
+/// The gateway that sends a request.
+async fn gateway(
     app: &App,
-    request: Request<Body>,
+    method: &Method,
+    headers: &HeaderMap,
     caller: &mut Option<String>,
-) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
-    let (actor, _) = authenticate(app, &head.headers, &StatementCount::default()).await?;
+) -> Result<ApiKeyId, Refusal> {
+    let (actor, _) = authenticate(app, headers, &StatementCount::default()).await?;
     *caller = Some(actor.reference());
     let permission = Permission::UsageRecord;
     let gateway = actor.key_id().filter(|_| policy::allows_anywhere(&actor, permission));
     let gateway = gateway.ok_or(Error::Forbidden { permission })?;
-    if head.method != Method::POST {
+    if *method != Method::POST {
         return Err(Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "send a POST",
         ));
     }
-    let events = read(app, &head.headers, body).await?;
+    Ok(gateway)
+}
+
+async fn record(
+    app: App,
+    gateway: ApiKeyId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Refusal> {
+    let events = events(&app, &headers, body).await?;
     // Events that cannot be read are judged here, and the others by the ledger.
     let mut verdicts: Vec<Option<Shown>> = Vec::with_capacity(events.len());
     let mut reports = Vec::with_capacity(events.len());
@@ -141,7 +170,7 @@ async fn answer(
         }
     }
     if !reports.is_empty() {
-        let mut answered = app.ledger().record(gateway, reports).await?.into_iter();
+        let mut answered = app.enforcement().record(app.ledger(), gateway, reports).await?.into_iter();
         for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
             *verdict = answered.next().map(Into::into);
         }
@@ -149,7 +178,8 @@ async fn answer(
     Ok(Answer { verdicts: verdicts.into_iter().flatten().collect() })
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<Value>, Refusal> {
+/// The body of a request, which is JSON.
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let media = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     if !is_json_content_type(headers) {
         let message = "send the body as application/json";
@@ -161,7 +191,7 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<Value>, 
     }
     let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", message);
     let bytes = read_limited(body, BODY, app.config().http.body_timeout);
-    let bytes = bytes.await.map_err(|error| match error {
+    bytes.await.map_err(|error| match error {
         BodyError::TooLarge { .. } => {
             let message = format!("the body is larger than {BODY} bytes");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
@@ -171,7 +201,12 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<Value>, 
             Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
         }
         BodyError::Broken(_) => bad("the body broke off"),
-    })?;
+    })
+}
+
+async fn events(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<Value>, Refusal> {
+    let bytes = read(app, headers, body).await?;
+    let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", message);
     let request: Events = serde_json::from_slice(&bytes)
         .map_err(|_| bad("the body is not a JSON object with a list of events"))?;
     let most = crate::domain::ledger::EVENTS;

@@ -94,8 +94,13 @@ pub enum Numbers {
         limit: u64,
         /// What is left of it.
         remaining: u64,
-        /// In how many milliseconds the call would be admitted.
-        retry_after_ms: u64,
+        /// What the call takes of it.
+        needed: u64,
+        /// In how many milliseconds the call would be admitted; 0 when it is, none when it never
+        /// would be.
+        retry_after_ms: Option<u64>,
+        /// In how many milliseconds all of it is free, if nothing else is admitted.
+        reset_ms: u64,
     },
 }
 
@@ -115,7 +120,8 @@ pub struct Rule {
 /// What was decided.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The rules that were evaluated, in order; without an explanation only the one that says no.
+    /// The rules that were evaluated, in order; without an explanation only the one that says no, and
+    /// the rates.
     pub rules: Vec<Rule>,
     /// The first that says no, by its place in the list.
     pub refusal: Option<usize>,

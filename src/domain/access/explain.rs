@@ -50,6 +50,14 @@ pub enum Change {
     },
     /// Wait for so many milliseconds.
     Wait(u64),
+    /// Let a budget admit this much in a minute: waiting does not help, for the call takes more than
+    /// it admits at all.
+    Rate {
+        /// The budget.
+        budget: BudgetId,
+        /// The least limit with which the call passes.
+        limit: u64,
+    },
     /// Spend so much more of a budget, or expect it of a call: then it refuses.
     Exhaust {
         /// The budget.
@@ -105,7 +113,10 @@ fn change(request: &Request, rule: &Rule) -> Change {
                 or_wait_until: resets_at.filter(|_| fits),
             }
         }
-        (_, Numbers::Rate { retry_after_ms, .. }) => Change::Wait(*retry_after_ms),
+        (_, Numbers::Rate { budget, needed, retry_after_ms, .. }) => match retry_after_ms {
+            Some(wait) => Change::Wait(*wait),
+            None => Change::Rate { budget: *budget, limit: *needed },
+        },
         (_, Numbers::None | Numbers::Expiry(_) | Numbers::Model(_)) => Change::AnotherKey,
     }
 }

@@ -21,7 +21,7 @@ use super::reservation::{
     CallName, New, Present, Taken, make, name_of, named, present, settled, take, unmake,
 };
 use super::sums::{Sums, tags_json};
-use super::{Code, Reserved, Verdict};
+use super::{Code, Reserved, TokenUse, Verdict};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::error::{Error, Result};
@@ -130,7 +130,7 @@ pub(super) async fn apply(
     raise(db, || deployment.clock.id(), &alerts, now).await?;
     let released = group.releases.iter().map(|name| taken.contains_key(name)).collect();
     Ok(Applied::Done(Outcome {
-        verdicts: verdicts(&group.postings, &recorded),
+        verdicts: verdicts(&group.postings, &recorded, &taken),
         reserved,
         released,
     }))
@@ -244,7 +244,7 @@ impl Standing {
         }
         let rows: Vec<_> = wanted.into_values().collect();
         if !rows.is_empty() {
-            standing.made = make(db, &rows, now).await?.into_iter().collect();
+            standing.made = make(db, &rows).await?.into_iter().collect();
         }
         let others: Vec<_> = rows.iter().filter(|row| !standing.made.contains(&row.id)).collect();
         if !others.is_empty() {
@@ -269,7 +269,7 @@ impl Standing {
             return Ok(());
         }
         self.lapsed = take(db, lapsed.iter().map(|row| &row.name)).await?;
-        self.made.extend(make(db, &lapsed, now).await?);
+        self.made.extend(make(db, &lapsed).await?);
         for row in lapsed {
             self.present.remove(&row.name);
         }
@@ -383,7 +383,11 @@ impl Kept {
     }
 }
 
-fn verdicts(postings: &[Posting], recorded: &Recorded) -> Vec<Verdict> {
+fn verdicts(
+    postings: &[Posting],
+    recorded: &Recorded,
+    taken: &HashMap<CallName, Taken>,
+) -> Vec<Verdict> {
     let verdict = |posting: &Posting| {
         let request = &posting.event.request_id;
         let Some(kept) = recorded.present.get(&posting.name) else {
@@ -398,9 +402,22 @@ fn verdicts(postings: &[Posting], recorded: &Recorded) -> Vec<Verdict> {
             return Verdict::fault(request, Code::Conflict, "requestId", message);
         };
         let cost = Some((kept.cost, kept.source));
-        Verdict { event: Some(kept.id), cost, ..Verdict::new(request, code) }
+        let is_counted = code == Code::Recorded && !posting.token_limits.is_empty();
+        let tokens = is_counted.then(|| Box::new(token_use(posting, taken.get(&posting.name))));
+        Verdict { event: Some(kept.id), cost, tokens, ..Verdict::new(request, code) }
     };
     postings.iter().map(verdict).collect()
+}
+
+/// The tokens of an event that is recorded now.
+fn token_use(posting: &Posting, held: Option<&Taken>) -> TokenUse {
+    let event = &posting.event;
+    let used = event.input_tokens.saturating_add(event.output_tokens);
+    TokenUse {
+        limits: posting.token_limits.clone(),
+        used: u64::try_from(used).unwrap_or_default(),
+        counted: held.map(|held| (u64::try_from(held.tokens.0).unwrap_or_default(), held.tokens.1)),
+    }
 }
 
 async fn kept(

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use entity::id::{ApiKeyId, BudgetWindowId, Id, ModelId, UsageEventId};
+use entity::id::{ApiKeyId, BudgetId, BudgetWindowId, Id, ModelId, UsageEventId};
 use entity::role::{CostSource, UsageKind};
 use entity::value::{Ids, Words};
 use entity::{llm_model, usage_event};
@@ -19,6 +19,8 @@ use super::window::Windows;
 use super::{Charge, Code, Verdict, charges};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
+use crate::domain::access::decision::is_bound;
+use crate::domain::access::facts::BoundBudget;
 use crate::domain::scope::Scope;
 use crate::error::Result;
 
@@ -38,6 +40,8 @@ pub(super) struct Posting {
     pub(super) scopes: Vec<Scope>,
     /// The windows that are charged.
     pub(super) windows: Vec<BudgetWindowId>,
+    /// The budgets with limits of tokens a minute, and what counts.
+    pub(super) token_limits: Vec<(BudgetId, Uuid)>,
     /// Whether anything is known of the key; else only a reservation can say whom to charge.
     pub(super) is_known: bool,
     /// Whether the newest windows are meant, whatever the clock says.
@@ -78,28 +82,46 @@ pub(super) async fn prepare(
     let scopes: BTreeSet<Scope> =
         found.iter().flatten().flat_map(|found| found.bound.iter().copied()).collect();
     let budgets = bound(db, &scopes).await?;
-    let charges: Vec<Vec<Charge>> = waiting
+    let both: Vec<(Vec<Charge>, Vec<(BudgetId, Uuid)>)> = waiting
         .iter()
         .zip(&found)
         .map(|(waiting, found)| {
             let report = &waiting.report;
             let bound = found.iter().flat_map(|found| &found.bound);
             let budgets = bound.filter_map(|scope| budgets.get(scope)).flatten();
-            charges(budgets, &report.report.model, report.authorized_at)
+            let model = &report.report.model;
+            let limits = token_limits(budgets.clone(), model);
+            (charges(budgets, model, report.authorized_at), limits)
         })
         .collect();
+    let (charges, limits): (Vec<_>, Vec<_>) = both.into_iter().unzip();
     let slices: Vec<&[Charge]> = charges.iter().map(Vec::as_slice).collect();
     let ids = windows.of(&slices).await?;
     let deployments = Deployments::find(db, waiting).await?;
     let now = deployment.clock.now();
-    let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(ids));
+    let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(ids.into_iter().zip(limits)));
     Ok(ready
-        .map(|((waiting, key), (found, ids))| {
+        .map(|((waiting, key), (found, (ids, limits)))| {
             let key = key?;
             let windows: Vec<_> = ids.into_iter().flatten().collect();
-            Ok(posting(deployment.clock.id(), now, waiting, key, found, windows, &deployments))
+            let id = deployment.clock.id();
+            let posting = posting(id, now, waiting, key, found, windows, &deployments);
+            Ok(Posting { token_limits: limits, ..posting })
         })
         .collect())
+}
+
+/// The budgets that limit the tokens of a model's calls in a minute, each counter once.
+fn token_limits<'a>(
+    budgets: impl Iterator<Item = &'a BoundBudget>,
+    model: &str,
+) -> Vec<(BudgetId, Uuid)> {
+    let limited = |bound: &&BoundBudget| {
+        bound.budget.tokens_per_minute.is_some() && is_bound(bound, Some(model))
+    };
+    let all: BTreeSet<_> =
+        budgets.filter(limited).map(|bound| (bound.budget.id, bound.counter)).collect();
+    all.into_iter().collect()
 }
 
 /// What is looked up of a report whose key has a name.
@@ -180,6 +202,7 @@ fn posting(
         event,
         scopes: Vec::new(),
         windows: Vec::new(),
+        token_limits: Vec::new(),
         is_known,
         is_current: false,
     };

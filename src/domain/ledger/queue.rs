@@ -255,6 +255,8 @@ impl Desk {
                 attribution: asked.attribution.clone(),
                 amount: asked.amount,
                 windows: windows.iter().flatten().copied().collect(),
+                tokens: i64::try_from(asked.tokens).unwrap_or(i64::MAX),
+                created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
             windows,

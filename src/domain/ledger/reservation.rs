@@ -25,6 +25,8 @@ pub(super) struct Taken {
     pub(super) attribution: Attribution,
     pub(super) amount: Usd,
     pub(super) windows: Vec<BudgetWindowId>,
+    /// The tokens that the call was counted with, and when.
+    pub(super) tokens: (i64, DateTime<Utc>),
 }
 
 /// A reservation that is to be made.
@@ -36,6 +38,8 @@ pub(super) struct New {
     pub(super) attribution: Attribution,
     pub(super) amount: Usd,
     pub(super) windows: Vec<BudgetWindowId>,
+    pub(super) tokens: i64,
+    pub(super) created_at: DateTime<Utc>,
     pub(super) expires_at: DateTime<Utc>,
 }
 
@@ -110,7 +114,6 @@ async fn taken(
 pub(super) async fn make(
     db: &impl ConnectionTrait,
     rows: &[&New],
-    now: DateTime<Utc>,
 ) -> Result<Vec<ReservationId>> {
     let of =
         |id: fn(&Attribution) -> Option<Uuid>| rows.iter().map(move |row| id(&row.attribution));
@@ -129,16 +132,17 @@ pub(super) async fn make(
         .bytes("tag_ids", rows.iter().map(|row| bytes(&row.attribution.tags)))
         .big_int("amount", rows.iter().map(|row| row.amount.nanos()))
         .bytes("window_ids", rows.iter().map(|row| bytes(&row.windows)))
-        .instant("created_at", rows.iter().map(|_| now))
+        .big_int("tokens", rows.iter().map(|row| row.tokens))
+        .instant("created_at", rows.iter().map(|row| row.created_at))
         .instant("expires_at", rows.iter().map(|row| row.expires_at))
         .statement(
             db.get_database_backend(),
             "INSERT INTO reservations (id, gateway_id, request_id, payload_hash, api_key_id, \
              organization_id, team_id, team_membership_id, project_id, user_id, end_user_id, \
-             tag_ids, amount, window_ids, created_at, expires_at) \
+             tag_ids, amount, window_ids, tokens, created_at, expires_at) \
              SELECT id, gateway_id, request_id, payload_hash, api_key_id, \
              organization_id, team_id, team_membership_id, project_id, user_id, end_user_id, \
-             tag_ids, amount, window_ids, created_at, expires_at FROM v WHERE true \
+             tag_ids, amount, window_ids, tokens, created_at, expires_at FROM v WHERE true \
              ON CONFLICT (gateway_id, request_id) DO NOTHING RETURNING id",
         );
     let made = db.query_all_raw(statement).await?;
@@ -214,6 +218,7 @@ impl Taken {
             ..Attribution::of_key(ApiKeyId::from_uuid(row.try_get("", "api_key_id")?))
         };
         let (amount, windows) = (row.try_get("", "amount")?, list(row, "window_ids")?);
-        Ok(Self { attribution, amount, windows })
+        let tokens = (row.try_get("", "tokens")?, row.try_get("", "created_at")?);
+        Ok(Self { attribution, amount, windows, tokens })
     }
 }

@@ -229,6 +229,8 @@ pub enum AccessChangeKind {
     Spend,
     /// Wait.
     Wait,
+    /// Let the budget admit more in a minute, or at once: waiting does not help.
+    Rate,
     /// Spend more of the budget: of a call that is allowed, this is how far it is from a denial.
     Exhaust,
 }
@@ -246,7 +248,7 @@ pub struct AccessRemedy {
     route: Option<String>,
     /// `MODEL` and `DEPLOYMENT`: the model.
     model: Option<String>,
-    /// `SPEND` and `EXHAUST`: the budget; null when you may not see it.
+    /// `SPEND`, `RATE` and `EXHAUST`: the budget; null when you may not see it.
     budget_id: Option<ID>,
     /// `SPEND`: the least `maxSpend` with which the call passes; null when you may not see the budget.
     max_spend: Option<Usd>,
@@ -254,6 +256,8 @@ pub struct AccessRemedy {
     wait_until: Option<Instant>,
     /// `EXHAUST`: how much more; null when you may not see the budget.
     spend: Option<Usd>,
+    /// `RATE`: the least limit with which the call passes; null when you may not see the budget.
+    limit: Option<BigInt>,
 }
 
 /// An answer with its reasons.
@@ -360,6 +364,7 @@ impl AccessRemedy {
             max_spend: None,
             wait_until: None,
             spend: None,
+            limit: None,
         };
         let of_budget = |shown: &mut Self, budget: &entity::id::BudgetId| {
             shown.budget_id = sees.then(|| ID(budget.to_string()));
@@ -397,6 +402,11 @@ impl AccessRemedy {
                     i64::try_from(*millis).ok().and_then(chrono::TimeDelta::try_milliseconds);
                 shown.wait_until = wait.map(|wait| Instant(verdict.at + wait));
                 K::Wait
+            }
+            Change::Rate { budget, limit } => {
+                of_budget(&mut shown, budget);
+                shown.limit = sees.then(|| big(*limit));
+                K::Rate
             }
             Change::Exhaust { budget, more } => {
                 of_budget(&mut shown, budget);

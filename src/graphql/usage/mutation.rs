@@ -157,7 +157,7 @@ impl UsageMutation {
     ) -> Option<ApiResult<UsageRecordPayload>> {
         let gateway = ctx.session().actor().key_id()?;
         let reports = input.events.into_iter().map(report).collect();
-        let verdicts = ctx.ledger().record(gateway, reports).await;
+        let verdicts = ctx.session().enforcement().record(ctx.ledger(), gateway, reports).await;
         Some(verdicts.map_err(Into::into).map(|verdicts| UsageRecordPayload {
             verdicts: verdicts.into_iter().map(Into::into).collect(),
         }))

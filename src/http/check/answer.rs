@@ -8,7 +8,7 @@ use entity::id::DecisionId;
 use entity::value::Usd;
 use serde::Serialize;
 
-use crate::domain::access::{Numbers, Rule};
+use crate::domain::access::{Check, Numbers, Rule};
 use crate::enforcement::verdict::{Code, Verdict};
 
 /// Who reads the answer. Gateways get names and numbers; keys that ask about themselves learn whether,
@@ -199,6 +199,8 @@ struct Limit {
     remaining: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     resets_at: Option<chrono::DateTime<chrono::Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -215,7 +217,6 @@ struct Remaining {
 }
 
 fn limit(rule: &Rule) -> Option<Limit> {
-    use crate::domain::access::Check;
     let scope = ShownScope { kind: rule.scope.kind, id: rule.scope.to_string() };
     match &rule.numbers {
         Numbers::Budget { budget, max, spent, reserved, resets_at, .. } => {
@@ -227,9 +228,10 @@ fn limit(rule: &Rule) -> Option<Limit> {
                 limit: Amount::Usd(*max),
                 remaining: Amount::Usd(max.remaining_after(used)),
                 resets_at: *resets_at,
+                reset_ms: None,
             })
         }
-        Numbers::Rate { budget, limit, remaining, .. } => Some(Limit {
+        Numbers::Rate { budget, limit, remaining, reset_ms, .. } => Some(Limit {
             dimension: match rule.check {
                 Check::TokenRate => "TOKENS_PER_MINUTE",
                 Check::Parallel => "PARALLEL_REQUESTS",
@@ -240,6 +242,7 @@ fn limit(rule: &Rule) -> Option<Limit> {
             limit: Amount::Count(*limit),
             remaining: Amount::Count(*remaining),
             resets_at: None,
+            reset_ms: Some(*reset_ms),
         }),
         Numbers::None | Numbers::Expiry(_) | Numbers::Model(_) => None,
     }
@@ -382,6 +385,14 @@ impl Headers {
             }
         };
         put(&self.decision, Some(verdict.id.to_string()));
+        if audience == Audience::Gateway {
+            for (check, [limit, remaining, reset]) in &RATES {
+                let tightest = tightest(verdict, *check);
+                put(limit, tightest.map(|(most, ..)| most.to_string()));
+                put(remaining, tightest.map(|(_, left, _)| left.to_string()));
+                put(reset, tightest.map(|(.., reset_ms)| span(reset_ms)));
+            }
+        }
         if !verdict.is_allowed() {
             return;
         }
@@ -400,6 +411,51 @@ impl Headers {
             put(&self.remaining, verdict.remaining().map(|usd| usd.to_string()));
         }
     }
+}
+
+/// The headers that clients of `OpenAI`'s API know, whatever the prefix of the others.
+const RATES: [(Check, [HeaderName; 3]); 2] = [
+    (
+        Check::RequestRate,
+        [
+            HeaderName::from_static("x-ratelimit-limit-requests"),
+            HeaderName::from_static("x-ratelimit-remaining-requests"),
+            HeaderName::from_static("x-ratelimit-reset-requests"),
+        ],
+    ),
+    (
+        Check::TokenRate,
+        [
+            HeaderName::from_static("x-ratelimit-limit-tokens"),
+            HeaderName::from_static("x-ratelimit-remaining-tokens"),
+            HeaderName::from_static("x-ratelimit-reset-tokens"),
+        ],
+    ),
+];
+
+/// The limit of a kind of which the least is left: it, what is left, and in how many milliseconds all
+/// of it is free again.
+fn tightest(verdict: &Verdict, check: Check) -> Option<(u64, u64, u64)> {
+    let rules = verdict.decision.iter().flat_map(|decision| &decision.rules);
+    let standing = |rule: &Rule| match rule.numbers {
+        Numbers::Rate { limit, remaining, reset_ms, .. } => Some((limit, remaining, reset_ms)),
+        _ => None,
+    };
+    let standings = rules.filter(|rule| rule.check == check).filter_map(standing);
+    standings.min_by_key(|(limit, remaining, _)| (*remaining, *limit))
+}
+
+/// A span of time as `OpenAI` writes it, such as `6m0s`, `1.5s` or `20ms`.
+fn span(millis: u64) -> String {
+    let (minutes, millis) = (millis / 60_000, millis % 60_000);
+    if minutes == 0 && millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    let seconds = match millis % 1_000 {
+        0 => (millis / 1_000).to_string(),
+        part => format!("{}.{part:03}", millis / 1_000).trim_end_matches('0').to_owned(),
+    };
+    if minutes == 0 { format!("{seconds}s") } else { format!("{minutes}m{seconds}s") }
 }
 
 /// A text as a header can hold it: visible ASCII as it is, the rest, `%` and `,` as `%` and two digits
@@ -423,6 +479,21 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_written_as_clients_read_them() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (20, "20ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (59_001, "59.001s"),
+            (360_000, "6m0s"),
+            (61_250, "1m1.25s"),
+        ] {
+            assert_eq!(span(millis), text);
+        }
+    }
 
     #[test]
     fn a_header_holds_any_text() {
