@@ -117,11 +117,7 @@ impl Enforcement {
     ///
     /// # Errors
     /// What the database answers.
-    pub async fn start(
-        deployment: &Deployment,
-        settings: Settings,
-        rates: Rates,
-    ) -> Result<Self> {
+    pub async fn start(deployment: &Deployment, settings: Settings, rates: Rates) -> Result<Self> {
         let Deployment { database, clock, pepper, .. } = deployment;
         let (at, since) = (clock.now(), Instant::now());
         let mark = database.mark().await?;

@@ -69,7 +69,9 @@ impl Call {
 
     /// The most tokens that it is expected to use, in and out.
     pub(super) fn tokens(&self) -> u64 {
-        self.input_tokens.unwrap_or_default().saturating_add(self.max_output_tokens.unwrap_or_default())
+        self.input_tokens
+            .unwrap_or_default()
+            .saturating_add(self.max_output_tokens.unwrap_or_default())
     }
 
     /// What is judged.

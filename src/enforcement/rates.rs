@@ -106,8 +106,10 @@ impl Rates {
             (at, is_admitted) = (outcome.at, outcome.is_admitted());
             standings.extend(by_key(&taken, outcome));
         }
-        let standings: Vec<Standing> =
-            all.iter().map(|limit| standings.get(&limit.key()).copied().unwrap_or_default()).collect();
+        let standings: Vec<Standing> = all
+            .iter()
+            .map(|limit| standings.get(&limit.key()).copied().unwrap_or_default())
+            .collect();
         tell(decision, &bound, &standings);
         is_admitted.then(|| Taken { lease, amounts: amounts(&taken), at })
     }

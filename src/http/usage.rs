@@ -170,7 +170,8 @@ async fn record(
         }
     }
     if !reports.is_empty() {
-        let mut answered = app.enforcement().record(app.ledger(), gateway, reports).await?.into_iter();
+        let mut answered =
+            app.enforcement().record(app.ledger(), gateway, reports).await?.into_iter();
         for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
             *verdict = answered.next().map(Into::into);
         }

@@ -47,7 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("graphql", &["audit", "authz", "db", "domain", "enforcement", "http", "sealing", "session"]),
     ("session", &["audit", "authn", "authz", "db", "enforcement"]),
-    ("enforcement", &["audit", "authz", "clock", "db", "domain", "secret"]),
+    ("enforcement", &["audit", "authz", "clock", "db", "domain", "rate_limit", "secret"]),
     ("domain", &["audit", "authz", "db", "sealing", "secret"]),
     ("authn", &["authz", "clock", "db", "secret"]),
     ("authz", &["db"]),

@@ -98,7 +98,8 @@ impl Walk<'_> {
             change_log: std::time::Duration::from_hours(1),
         };
         let after = answers(self.app.app.enforcement(), &self.secrets).await;
-        let fresh = Enforcement::start(self.app.app.deployment(), settings).await.unwrap();
+        let rates = self.app.app.enforcement().rates().clone();
+        let fresh = Enforcement::start(self.app.app.deployment(), settings, rates).await.unwrap();
         let told = answers(&fresh, &self.secrets).await;
         for (kept, told) in after.iter().zip(&told) {
             assert_eq!(kept, told, "after {step}");

@@ -20,6 +20,7 @@ mod bulk;
 mod canary;
 mod check;
 mod check_hold;
+mod check_rates;
 mod crash;
 mod credential;
 mod credential_use;

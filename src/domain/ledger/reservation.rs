@@ -111,10 +111,7 @@ async fn taken(
 }
 
 /// Makes reservations whose calls have none yet, and returns the ids of those that it made.
-pub(super) async fn make(
-    db: &impl ConnectionTrait,
-    rows: &[&New],
-) -> Result<Vec<ReservationId>> {
+pub(super) async fn make(db: &impl ConnectionTrait, rows: &[&New]) -> Result<Vec<ReservationId>> {
     let of =
         |id: fn(&Attribution) -> Option<Uuid>| rows.iter().map(move |row| id(&row.attribution));
     let statement = Bulk::new()

@@ -260,9 +260,11 @@ impl Spec {
                     }
                 }
             }
-            Change::AnotherKey | Change::Membership | Change::Wait(_) | Change::Exhaust { .. } => {
-                panic!("{remedy:?}")
-            }
+            Change::AnotherKey
+            | Change::Membership
+            | Change::Wait(_)
+            | Change::Rate { .. }
+            | Change::Exhaust { .. } => panic!("{remedy:?}"),
         }
         self
     }

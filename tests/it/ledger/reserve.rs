@@ -33,6 +33,8 @@ pub(super) async fn request(
         model: "gpt-4o".to_owned(),
         amount: amount.parse().unwrap(),
         charges: charges(&facts.budgets, "gpt-4o", now),
+        tokens: 0,
+        at: now,
         holds: None,
     }
 }

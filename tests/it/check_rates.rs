@@ -1,0 +1,275 @@
+//! `POST /v1/check` with limits in a minute and at once: what calls take of them, and what comes back.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::world::{World, api_key};
+use crate::harness::{Answer, Client, TestApp, noon, on_each_database};
+use crate::steps::{done, read};
+
+/// A gateway, and a key in team A1 whose limits are set.
+struct Scene<'a> {
+    app: &'a TestApp,
+    team: String,
+    gateway: Client,
+    key: String,
+    secret: String,
+}
+
+impl<'a> Scene<'a> {
+    async fn new(app: &'a TestApp, limits: Value) -> Self {
+        let world = World::new(app).await;
+        let input = json!({ "userId": world.users["member"], "teamId": world.a1, "name": "calls" });
+        let (key, secret) = api_key(&app.admin(), input).await;
+        let gateway = world.person("gateway").clone();
+        let scene = Self { app, team: world.a1.clone(), gateway, key, secret };
+        scene.limit(limits).await;
+        scene
+    }
+
+    async fn limit(&self, limits: Value) {
+        let input = json!({ "id": self.team, "budgets": [{ "create": limits }] });
+        done(&self.app.admin(), "teamUpdate", input, "team { id }").await;
+        self.app.app.enforcement().poll().await.unwrap();
+    }
+
+    /// The time goes on by so many milliseconds after noon.
+    async fn at(&self, millis: i64) {
+        self.app.clock.set(noon() + TimeDelta::milliseconds(millis));
+        self.app.app.enforcement().poll().await.unwrap();
+    }
+
+    async fn check(&self) -> Answer {
+        self.gateway.check(json!({ "credential": self.secret, "model": "gpt-4o" })).await
+    }
+
+    async fn reserve(&self, request: &str, tokens: u64) -> Answer {
+        let estimate = json!({ "costUsd": "0.01", "inputTokens": tokens });
+        let body = json!({ "credential": self.secret, "model": "gpt-4o", "mode": "reserve",
+            "requestId": request, "estimate": estimate });
+        self.gateway.check(body).await
+    }
+
+    async fn use_up(&self, request: &str, tokens: u64) {
+        let event = json!({ "requestId": request, "apiKeyId": self.key, "model": "gpt-4o",
+            "inputTokens": tokens - 1, "outputTokens": 1, "cost": "0.01" });
+        let answer = self.gateway.at("/v1/usage").post(json!({ "events": [event] }), &[]).await;
+        assert_eq!(answer.body["verdicts"][0]["code"], "RECORDED", "{:#}", answer.body);
+    }
+
+    async fn named(&self, path: &str, requests: &[&str]) -> Vec<bool> {
+        let answer = self.gateway.at(path).post(json!({ "requestIds": requests }), &[]).await;
+        assert_eq!(answer.status, 200, "{:#}", answer.body);
+        let calls = answer.body["calls"].as_array().unwrap();
+        calls.iter().map(|call| call["wasHeld"].as_bool().unwrap()).collect()
+    }
+}
+
+#[track_caller]
+fn allowed(answer: &Answer) {
+    assert_eq!(answer.status, 200, "{:#}", answer.body);
+}
+
+#[track_caller]
+fn denied(answer: &Answer, code: &str, kind: &str) {
+    let body = &answer.body;
+    assert_eq!((answer.status, body["code"].as_str()), (429, Some(code)), "{body:#}");
+    assert_eq!(body["error"]["type"], kind, "{body:#}");
+}
+
+fn header(answer: &Answer, name: &str) -> String {
+    answer.headers[name].to_str().unwrap().to_owned()
+}
+
+/// GATEWAYS 1.1, F5, C-A9: a gateway's question is a request, and the limit's numbers go with the answer.
+#[tokio::test]
+async fn each_check_of_a_gateway_is_a_request() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "requestsPerMinute": 3 })).await;
+        for left in ["2", "1", "0"] {
+            let answer = scene.check().await;
+            allowed(&answer);
+            assert_eq!(header(&answer, "x-ratelimit-limit-requests"), "3");
+            assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), left);
+            assert_eq!(answer.body["cacheTtlMs"], 0, "each call has to be counted");
+            let limit = &answer.body["limits"][0];
+            assert_eq!(limit["dimension"], "REQUESTS_PER_MINUTE");
+            assert_eq!(limit["scope"], json!({ "kind": "TEAM", "id": scene.team }));
+        }
+        let answer = scene.check().await;
+        denied(&answer, "REQUEST_RATE_EXCEEDED", "requests");
+        assert_eq!(answer.body["error"]["code"], "rate_limit_exceeded");
+        let wait: u64 = header(&answer, "retry-after").parse().unwrap();
+        let millis = answer.body["retryAfterMs"].as_u64().unwrap();
+        assert!((1..=61).contains(&wait) && millis.div_ceil(1_000) == wait, "{wait} {millis}");
+        assert_eq!(header(&answer, "x-ratelimit-remaining-requests"), "0");
+        // A key that asks about itself makes no call; neither does an explanation.
+        let own = app.with_key(Some(&scene.secret));
+        let answer = own.check(json!({ "model": "gpt-4o" })).await;
+        assert_eq!(answer.body["code"], "REQUEST_RATE_EXCEEDED");
+        assert!(answer.headers.get("x-ratelimit-limit-requests").is_none());
+        scene.at(i64::try_from(millis).unwrap()).await;
+        for _ in 0..5 {
+            allowed(&own.check(json!({ "model": "gpt-4o" })).await);
+        }
+        allowed(&scene.check().await);
+    })
+    .await;
+}
+
+/// F5: an estimate is counted while the call is under way, and what was used afterwards.
+#[tokio::test]
+async fn tokens_are_counted_as_they_were_used() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "tokensPerMinute": 1000 })).await;
+        allowed(&scene.reserve("a", 700).await);
+        denied(&scene.reserve("b", 400).await, "TOKEN_RATE_EXCEEDED", "tokens");
+        // The same call again is no second call.
+        allowed(&scene.reserve("a", 700).await);
+        scene.use_up("a", 200).await;
+        let answer = scene.reserve("b", 400).await;
+        allowed(&answer);
+        assert_eq!(header(&answer, "x-ratelimit-remaining-tokens"), "400");
+        // More than was expected counts too; so does what nobody had asked for.
+        scene.use_up("b", 600).await;
+        scene.use_up("c", 150).await;
+        denied(&scene.reserve("d", 51).await, "TOKEN_RATE_EXCEEDED", "tokens");
+        allowed(&scene.reserve("d", 50).await);
+        denied(&scene.check().await, "TOKEN_RATE_EXCEEDED", "tokens");
+        // A call that takes more than a minute has is told that waiting does not help.
+        let answer = scene.reserve("e", 1_001).await;
+        denied(&answer, "TOKEN_RATE_EXCEEDED", "tokens");
+        assert_eq!(answer.body["retryAfterMs"], Value::Null);
+        scene.at(61_000).await;
+        allowed(&scene.reserve("e", 1_000).await);
+    })
+    .await;
+}
+
+/// SECURITY 6: a place among the requests at once is a lease. Usage, a release, and 30 seconds without
+/// a heartbeat free it.
+#[tokio::test]
+async fn places_come_back_when_calls_end() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "maxParallelRequests": 2 })).await;
+        allowed(&scene.reserve("a", 1).await);
+        allowed(&scene.reserve("b", 1).await);
+        let full = "PARALLEL_REQUESTS_EXCEEDED";
+        let answer = scene.reserve("c", 1).await;
+        denied(&answer, full, "requests");
+        assert_eq!(answer.body["error"]["code"], "parallel_limit_exceeded");
+        denied(&scene.check().await, full, "requests");
+        scene.use_up("a", 10).await;
+        allowed(&scene.check().await);
+        allowed(&scene.reserve("c", 1).await);
+        denied(&scene.reserve("d", 1).await, full, "requests");
+        assert_eq!(scene.named("/v1/release", &["c", "nobody"]).await, [true, false]);
+        allowed(&scene.reserve("d", 1).await);
+        scene.at(20_000).await;
+        assert_eq!(scene.named("/v1/heartbeat", &["b", "c", "d"]).await, [true, false, true]);
+        scene.at(45_000).await;
+        denied(&scene.reserve("e", 1).await, full, "requests");
+        assert_eq!(scene.named("/v1/heartbeat", &["b"]).await, [true]);
+        scene.at(51_000).await;
+        allowed(&scene.reserve("e", 1).await);
+        denied(&scene.reserve("f", 1).await, full, "requests");
+        let held = "{ apiKeys(filter: { search: \"calls\" }) { nodes { id } } }";
+        assert_eq!(read(&app.admin(), held).await["nodes"][0]["id"], scene.key);
+    })
+    .await;
+}
+
+/// Of many at once no more come through than there are places, and who is refused by a budget gives
+/// back what it took of the rates.
+#[tokio::test]
+async fn nothing_is_taken_of_a_call_that_is_refused() {
+    on_each_database(async |app| {
+        let limits = json!({ "requestsPerMinute": 100, "maxParallelRequests": 5 });
+        let scene = Scene::new(app, limits).await;
+        let names: Vec<_> = (0..20).map(|number| format!("call-{number}")).collect();
+        let answers = join_all(names.iter().map(|name| scene.reserve(name, 1))).await;
+        let through = answers.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(through, 5);
+        let limits = json!({ "requestsPerMinute": 2, "maxSpend": "0.01" });
+        scene.limit(limits).await;
+        allowed(&scene.reserve("first", 1).await);
+        for name in ["second", "third", "fourth"] {
+            let answer = scene.reserve(name, 1).await;
+            assert_eq!(answer.body["code"], "BUDGET_EXCEEDED", "{:#}", answer.body);
+        }
+        assert_eq!(scene.named("/v1/release", &["first"]).await, [true]);
+        allowed(&scene.reserve("fifth", 1).await);
+        let answer = scene.reserve("sixth", 1).await;
+        assert_eq!(answer.body["code"], "REQUEST_RATE_EXCEEDED", "{:#}", answer.body);
+    })
+    .await;
+}
+
+/// C-A9: an explanation shows every rate, and what would have to change.
+#[tokio::test]
+async fn an_explanation_shows_the_rates() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "requestsPerMinute": 0, "tokensPerMinute": 10 })).await;
+        let query = format!(
+            "{{ accessExplain(input: {{ apiKeyId: \"{}\", call: {{ model: \"gpt-4o\",
+                estimate: {{ inputTokens: 5 }} }} }}) {{
+                decision {{ code }}
+                rules {{ kind isPassed rate {{ limit remaining }} }}
+                remedies {{ change limit waitUntil }}
+            }} }}",
+            scene.key
+        );
+        let told = read(&app.admin(), &query).await;
+        assert_eq!(told["decision"]["code"], "REQUEST_RATE_EXCEEDED", "{told:#}");
+        let rules = told["rules"].as_array().unwrap();
+        let rates: Vec<_> = rules.iter().filter(|rule| !rule["rate"].is_null()).collect();
+        let shown = |kind, passed, limit, remaining| {
+            json!({ "kind": kind, "isPassed": passed, "rate": { "limit": limit, "remaining": remaining } })
+        };
+        assert_eq!(
+            rates,
+            [&shown("REQUEST_RATE", false, "0", "0"), &shown("TOKEN_RATE", true, "10", "10")]
+        );
+        let remedy = json!({ "change": "RATE", "limit": "1", "waitUntil": null });
+        assert_eq!(told["remedies"], json!([remedy]));
+    })
+    .await;
+}
+
+/// Only gateways speak of calls, and of well-formed names.
+#[tokio::test]
+async fn only_gateways_say_that_calls_go_on_or_end() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "maxParallelRequests": 2 })).await;
+        for path in ["/v1/heartbeat", "/v1/release"] {
+            for (client, status) in [
+                (app.admin(), 403),
+                (app.with_key(Some(&scene.secret)), 403),
+                (app.with_key(None), 401),
+            ] {
+                let answer = client.at(path).post(json!({ "requestIds": ["a"] }), &[]).await;
+                assert_eq!(answer.status, status, "{:#}", answer.body);
+            }
+            let many: Vec<_> = (0..501).map(|number| number.to_string()).collect();
+            for (body, param) in [
+                (json!({ "requestIds": [] }), "requestIds"),
+                (json!({ "requestIds": many }), "requestIds"),
+                (json!({ "requestIds": ["a", ""] }), "requestIds.1"),
+                (json!({ "requestIds": ["x".repeat(129)] }), "requestIds.0"),
+                (json!({ "requestId": "a" }), "requestIds"),
+            ] {
+                let answer = scene.gateway.at(path).post(body, &[]).await;
+                assert_eq!(answer.status, 400, "{:#}", answer.body);
+                assert_eq!(answer.body["error"]["param"], param, "{:#}", answer.body);
+            }
+            // Of the calls of other gateways nothing is known.
+            allowed(&scene.reserve(path, 1).await);
+            let (_, other) = api_key(&app.admin(), json!({ "kind": "GATEWAY" })).await;
+            let named = json!({ "requestIds": [path] });
+            let answer = app.with_key(Some(&other)).at(path).post(named, &[]).await;
+            assert_eq!(answer.body["calls"][0]["wasHeld"], false, "{:#}", answer.body);
+        }
+    })
+    .await;
+}
