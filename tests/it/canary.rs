@@ -177,6 +177,8 @@ fn everything(schema: &Valid<Schema>, ids: &BTreeMap<&str, String>) -> Vec<Strin
                 "id" => Some(format!("id: \"{}\"", ids.get(name.as_str()).map_or("none", |id| id))),
                 "ids" => Some(format!("ids: [{:?}, {:?}]", ids["credential"], ids["model"])),
                 "first" => Some("first: 20".to_owned()),
+                "from" => Some("from: \"2026-01-01\"".to_owned()),
+                "to" => Some("to: \"2026-01-31\"".to_owned()),
                 _ if argument.is_required() => panic!("{name} needs arguments here"),
                 _ => None,
             })
