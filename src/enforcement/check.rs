@@ -143,9 +143,12 @@ impl Enforcement {
         count: &StatementCount,
     ) -> Result<(Verdict, Around)> {
         let now = self.moment()?;
-        let request = call.request();
+        let mut request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let decision = around.within(presented, now, |world| decide(world, &request, depth));
+        let decision = around.within(presented, now, |world| {
+            request.estimate = call.estimate(world);
+            decide(world, &request, depth)
+        });
         Ok((self.verdict_on(presented, &request, &around, decision, now), around))
     }
 

@@ -51,9 +51,12 @@ impl Enforcement {
         count: &StatementCount,
     ) -> Result<Verdict> {
         let now = self.now()?;
-        let request = call.request();
+        let mut request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let asked = around.within(presented, now, |world| ask(world, &request));
+        let asked = around.within(presented, now, |world| {
+            request.estimate = call.estimate(world);
+            ask(world, &request)
+        });
         let spends = asked.decision.spends && asked.decision.is_allowed();
         let mut decision = asked.decision;
         decision.remaining = asked.remaining;

@@ -178,6 +178,8 @@ fn everything(schema: &Valid<Schema>, ids: &BTreeMap<&str, String>) -> Vec<Strin
                 "ids" => Some(format!("ids: [{:?}, {:?}]", ids["credential"], ids["model"])),
                 "first" => Some("first: 20".to_owned()),
                 "input" if name == "accessExplain" => Some("input: { call: {} }".to_owned()),
+                "from" => Some("from: \"2026-01-01\"".to_owned()),
+                "to" => Some("to: \"2026-01-31\"".to_owned()),
                 _ if argument.is_required() => panic!("{name} needs arguments here"),
                 _ => None,
             })
