@@ -2,8 +2,9 @@
 
 use entity::value::Usd;
 
-use crate::domain::access::Request;
+use crate::domain::access::{Request, World, resolve};
 use crate::domain::field::{Faults, TAGS};
+use crate::domain::ledger::{Tokens, cost};
 
 /// The most characters of the name of a model or of an end user.
 const NAME_LENGTH: usize = 256;
@@ -83,6 +84,26 @@ impl Call {
             tags: self.tags.clone(),
             estimate: self.cost.unwrap_or_default(),
         }
+    }
+
+    /// What it is expected to cost: as it says, else by the prices of the tokens that it says, as far
+    /// as prices are known.
+    pub(super) fn estimate(&self, world: &World<'_>) -> Usd {
+        let default =
+            world.end_user.and_then(|end_user| end_user.row.as_ref()?.default_model.as_ref());
+        let tokens = self.input_tokens.or(self.max_output_tokens);
+        let model = self.model.as_ref().or(default).filter(|_| tokens.is_some());
+        let (None, Some(model)) = (self.cost, model) else { return self.cost.unwrap_or_default() };
+        let chain = &world.facts.chain;
+        let model = resolve(chain, world.catalogue, model).target;
+        let count = |tokens: Option<u64>| i64::try_from(tokens.unwrap_or(0)).unwrap_or(i64::MAX);
+        let tokens = Tokens {
+            input: count(self.input_tokens),
+            output: count(self.max_output_tokens),
+            ..Tokens::default()
+        };
+        let prices = world.catalogue.prices(chain.team_id(), &model);
+        cost::estimate(&cost::Call { model: &model, provider: None, tokens, at: world.now }, prices)
     }
 }
 

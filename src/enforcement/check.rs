@@ -130,10 +130,12 @@ impl Enforcement {
         count: &StatementCount,
     ) -> Result<Verdict> {
         let now = self.moment()?;
-        let request = call.request();
+        let mut request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let mut decision =
-            around.within(presented, now, |world| decide(world, &request, Depth::Answer));
+        let mut decision = around.within(presented, now, |world| {
+            request.estimate = call.estimate(world);
+            decide(world, &request, Depth::Answer)
+        });
         if decision.is_allowed() {
             self.rates().take(&mut decision, call, None, now).await;
         }
@@ -164,9 +166,12 @@ impl Enforcement {
         count: &StatementCount,
     ) -> Result<(Verdict, Around)> {
         let now = self.moment()?;
-        let request = call.request();
+        let mut request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let mut decision = around.within(presented, now, |world| decide(world, &request, depth));
+        let mut decision = around.within(presented, now, |world| {
+            request.estimate = call.estimate(world);
+            decide(world, &request, depth)
+        });
         if depth == Depth::Explanation || decision.is_allowed() {
             self.rates().look(&mut decision, call, now).await;
         }

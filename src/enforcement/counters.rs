@@ -65,9 +65,10 @@ impl Counter {
             Some(window) => Counted {
                 spent: window.spent,
                 reserved: window.reserved,
-                resets_at: match window.starts_at == current.starts_at {
-                    true => current.ends_at,
-                    false => window.ends_at,
+                resets_at: if window.starts_at == current.starts_at {
+                    current.ends_at
+                } else {
+                    window.ends_at
                 },
             },
         }

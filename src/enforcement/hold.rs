@@ -55,14 +55,19 @@ impl Enforcement {
         count: &StatementCount,
     ) -> Result<Verdict> {
         let now = self.now()?;
-        let request = call.request();
+        let mut request = call.request();
         let around = self.around(presented, &request, now, count).await?;
-        let asked = around.within(presented, now, |world| ask(world, &request));
+        let asked = around.within(presented, now, |world| {
+            request.estimate = call.estimate(world);
+            ask(world, &request)
+        });
         let spends = asked.decision.spends && asked.decision.is_allowed();
         let mut decision = asked.decision;
         decision.remaining = asked.remaining;
-        let taken = if decision.is_allowed() {
-            let lease = lease(hold.gateway, &hold.request_id);
+        // Of a call that asks again the ledger says that it does: it has taken what it takes.
+        let lease = lease(hold.gateway, &hold.request_id);
+        let asks_again = spends && self.rates().knows(lease);
+        let taken = if decision.is_allowed() && !asks_again {
             self.rates().take(&mut decision, call, Some(lease), now).await
         } else {
             None
@@ -86,16 +91,24 @@ impl Enforcement {
             holds: hold.lasts,
         };
         let reserved = ledger.reserve(reserve).await;
-        if let Some(taken) = taken {
-            // Of a call that holds something already, the place among the requests at once is its own.
-            let (is_counted, frees) = match &reserved {
-                Ok(Reserved::Granted { is_duplicate, .. }) => (!is_duplicate, false),
-                Ok(Reserved::Conflict) => (false, false),
-                Ok(Reserved::Refused(_) | Reserved::Settled) | Err(_) => (false, true),
-            };
-            if !is_counted {
-                self.rates().give_back(taken, frees, now).await;
+        let is_new = matches!(&reserved, Ok(Reserved::Granted { is_duplicate: false, .. }));
+        match taken {
+            Some(taken) if is_new => self.rates().remember(&taken),
+            Some(taken) => {
+                // What a call holds already keeps its place among the requests at once.
+                let holds = matches!(
+                    &reserved,
+                    Ok(Reserved::Granted { .. } | Reserved::Conflict)
+                );
+                self.rates().give_back(taken, !holds, now).await;
             }
+            // What it held was out of time: it is a call of its own after all.
+            None if is_new && asks_again => {
+                if let Some(decision) = &verdict.decision {
+                    self.rates().count(decision, call, now).await;
+                }
+            }
+            None => {}
         }
         match reserved? {
             Reserved::Granted { id, expires_at, .. } => {

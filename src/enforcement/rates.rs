@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, BudgetId, Id};
+use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -23,7 +24,17 @@ use crate::rate_limit::{Kind, Limit, LimitKey, Outcome, RateLimiter, Refusal, St
 
 /// What counts the rates of calls. Clones share the counters.
 #[derive(Clone, Debug)]
-pub struct Rates(RateLimiter);
+pub struct Rates {
+    limiter: RateLimiter,
+    /// The calls that were counted a moment ago and hold something.
+    known: Cache<Uuid, ()>,
+}
+
+/// For how long it is known that a call was counted: a gateway that got no answer asks again soon.
+const KNOWN: Duration = Duration::from_mins(1);
+
+/// The most calls of which that is known.
+const KNOWN_AT_MOST: u64 = 100_000;
 
 /// What a call took.
 #[derive(Debug)]
@@ -51,12 +62,32 @@ struct Bound {
 impl Rates {
     /// Those that a limiter counts.
     pub fn new(limiter: RateLimiter) -> Self {
-        Self(limiter)
+        let known = Cache::builder().max_capacity(KNOWN_AT_MOST).time_to_live(KNOWN).build();
+        Self { limiter, known }
     }
 
     /// What counts.
     pub fn limiter(&self) -> &RateLimiter {
-        &self.0
+        &self.limiter
+    }
+
+    /// Whether a call was counted here a moment ago, and is not over.
+    pub(super) fn knows(&self, lease: Uuid) -> bool {
+        self.known.contains_key(&lease)
+    }
+
+    /// Notes that a call was counted.
+    pub(super) fn remember(&self, taken: &Taken) {
+        if let Some(lease) = taken.lease {
+            self.known.insert(lease, ());
+        }
+    }
+
+    /// Counts a call that is let through in any case.
+    pub(super) async fn count(&self, decision: &Decision, call: &Call, now: DateTime<Utc>) {
+        let limits: Vec<_> =
+            bound(decision, call.tokens()).into_iter().map(|bound| bound.limit).collect();
+        self.limiter.charge(&amounts(&limits), now).await;
     }
 
     /// Adds to a decision what its rates say of a call, which takes nothing of them.
@@ -66,7 +97,7 @@ impl Rates {
             return;
         }
         let limits: Vec<_> = bound.iter().map(|bound| bound.limit).collect();
-        let outcome = self.0.peek(&limits, now).await;
+        let outcome = self.limiter.peek(&limits, now).await;
         tell(decision, &bound, &outcome.standings);
     }
 
@@ -92,7 +123,7 @@ impl Rates {
             all.iter().filter(|limit| lease.is_some() || is_request(limit)).copied().collect();
         let mut standings = BTreeMap::new();
         if taken.len() < all.len() {
-            let outcome = self.0.peek(&all, now).await;
+            let outcome = self.limiter.peek(&all, now).await;
             if !outcome.is_admitted() {
                 tell(decision, &bound, &outcome.standings);
                 return None;
@@ -102,7 +133,7 @@ impl Rates {
         let mut at = now;
         let mut is_admitted = true;
         if !taken.is_empty() {
-            let outcome = self.0.acquire(lease.unwrap_or_default(), &taken, now).await;
+            let outcome = self.limiter.acquire(lease.unwrap_or_default(), &taken, now).await;
             (at, is_admitted) = (outcome.at, outcome.is_admitted());
             standings.extend(by_key(&taken, outcome));
         }
@@ -116,9 +147,9 @@ impl Rates {
 
     /// Gives back what a call took that was not made; `frees` says whether its place goes too.
     pub(super) async fn give_back(&self, taken: Taken, frees: bool, now: DateTime<Utc>) {
-        self.0.refund(&taken.amounts, taken.at, now).await;
+        self.limiter.refund(&taken.amounts, taken.at, now).await;
         if let Some(lease) = taken.lease.filter(|_| frees) {
-            self.0.free(&[lease]).await;
+            self.limiter.free(&[lease]).await;
         }
     }
 
@@ -139,7 +170,7 @@ impl Rates {
             let (counted, at) = tokens.counted.unwrap_or((0, now));
             if counted > tokens.used {
                 let rest: Vec<_> = keys.map(|key| (key, counted - tokens.used)).collect();
-                self.0.refund(&rest, at, now).await;
+                self.limiter.refund(&rest, at, now).await;
             } else if tokens.used > counted {
                 for key in keys {
                     let sum = more.entry(key).or_default();
@@ -149,7 +180,7 @@ impl Rates {
         }
         if !more.is_empty() {
             let more: Vec<_> = more.into_iter().collect();
-            self.0.charge(&more, now).await;
+            self.limiter.charge(&more, now).await;
         }
     }
 
@@ -161,7 +192,7 @@ impl Rates {
         now: DateTime<Utc>,
     ) -> Vec<bool> {
         let leases: Vec<_> = request_ids.iter().map(|id| lease(gateway, id)).collect();
-        self.0.beat(&leases, now).await
+        self.limiter.beat(&leases, now).await
     }
 
     /// Frees the places of calls that are over.
@@ -171,8 +202,11 @@ impl Rates {
         request_ids: impl Iterator<Item = &'a str>,
     ) {
         let leases: Vec<_> = request_ids.map(|id| lease(gateway, id)).collect();
+        for lease in &leases {
+            self.known.invalidate(lease);
+        }
         if !leases.is_empty() {
-            self.0.free(&leases).await;
+            self.limiter.free(&leases).await;
         }
     }
 }

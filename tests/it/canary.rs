@@ -162,11 +162,11 @@ fn inner<'a>(schema: &Valid<Schema>, field: &'a FieldDefinition) -> Option<&'a s
 }
 
 /// One document for each field of the query root: all that it shows. The opened values of a
-/// credential are what a gateway is there to get.
+/// credential are what a gateway is there to get; `accessCheck` is asked by [`present`].
 fn everything(schema: &Valid<Schema>, ids: &BTreeMap<&str, String>) -> Vec<String> {
     let mut documents = Vec::new();
     for (name, field) in &schema.get_object("Query").unwrap().fields {
-        if name == "modelResolve" {
+        if ["accessCheck", "modelResolve"].contains(&name.as_str()) {
             continue;
         }
         let arguments: Vec<_> = field
@@ -177,6 +177,9 @@ fn everything(schema: &Valid<Schema>, ids: &BTreeMap<&str, String>) -> Vec<Strin
                 "id" => Some(format!("id: \"{}\"", ids.get(name.as_str()).map_or("none", |id| id))),
                 "ids" => Some(format!("ids: [{:?}, {:?}]", ids["credential"], ids["model"])),
                 "first" => Some("first: 20".to_owned()),
+                "input" if name == "accessExplain" => Some("input: { call: {} }".to_owned()),
+                "from" => Some("from: \"2026-01-01\"".to_owned()),
+                "to" => Some("to: \"2026-01-31\"".to_owned()),
                 _ if argument.is_required() => panic!("{name} needs arguments here"),
                 _ => None,
             })
@@ -294,6 +297,42 @@ async fn knock(program: &Program, seen: &mut Seen) {
     }
 }
 
+/// A gateway asks about secrets that clients presented: one that nobody has and one that works.
+async fn present(gateway: &Client, seen: &mut Seen) {
+    for number in [0, PLACES.len()] {
+        let secret = canary(number);
+        let long = "x".repeat(20_000);
+        for credential in [
+            json!(secret),
+            json!([secret]),
+            json!({ "x": secret }),
+            json!({ secret.as_str(): 1 }),
+            json!(format!("{secret}\u{0}")),
+            json!(format!("{secret}{long}")),
+        ] {
+            for body in [
+                json!({ "credential": credential, "model": "m" }),
+                json!({ "checks": [{ "credential": credential }] }),
+                json!({ "keyId": credential }),
+            ] {
+                seen.keep("a check", &gateway.check(body).await);
+            }
+            let document = "query($credential: String) {
+                accessCheck(input: { credential: $credential, call: { model: \"m\" } }) {
+                    isAllowed code message
+                }
+            }";
+            let variables = json!({ "credential": credential });
+            seen.keep("accessCheck", &gateway.run_with(document, variables).await);
+        }
+        seen.keep("a check", &gateway.check_text(&format!("{{\"{secret}\": 1}}"), &[]).await);
+        seen.keep(
+            "a check",
+            &gateway.check_text(&format!("{{\"credential\": {secret}"), &[]).await,
+        );
+    }
+}
+
 /// SECURITY case 15; MD-NEW-9, C-M9: on both databases, through the program with its log at its most
 /// talkative.
 #[tokio::test]
@@ -334,6 +373,7 @@ async fn canaries_in_secret_fields_are_seen_nowhere() {
         let chosen = program.client(&canary(0));
         let opened = "{ modelResolve(name: \"m\", apiKeyId: \"none\") { values { secret } } }";
         seen.keep("modelResolve", &chosen.run(opened).await);
+        present(&chosen, &mut seen).await;
         for (who, client) in
             [("the admin", &admin), ("a viewer", &program.client(&viewer)), ("a gateway", &chosen)]
         {

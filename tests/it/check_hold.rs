@@ -308,6 +308,49 @@ async fn nothing_is_held_for_what_is_refused_or_free() {
     .await;
 }
 
+/// DESIGN 5, "Cost": tokens are priced where no cost is given, by the dearest model that may answer, else
+/// by public prices.
+#[tokio::test]
+async fn an_estimate_in_tokens_is_priced() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!([{ "maxSpend": "10" }])).await;
+        for (input, output, blocked) in [("3", "15", false), ("2", "20", false), ("99", "99", true)]
+        {
+            let model = json!({ "name": "own", "provider": "openai", "inputPrice": input,
+                "outputPrice": output });
+            let made = done(&app.admin(), "modelCreate", model, "model { id }").await;
+            if blocked {
+                let input = json!({ "id": made["model"]["id"] });
+                done(&app.admin(), "modelBlock", input, "model { id }").await;
+            }
+        }
+        let ask = async |model: &str, estimate: Value| {
+            let answer = scene
+                .gateway
+                .check(json!({ "keyId": scene.key, "model": model, "mode": "reserve",
+                    "requestId": format!("{model} {estimate}"), "estimate": estimate }))
+                .await;
+            assert_eq!(answer.status, 200, "{:#}", answer.body);
+            scene.numbers(app).await[1].clone()
+        };
+        let tokens = json!({ "inputTokens": 1_000, "maxOutputTokens": 2_000 });
+        assert_eq!(ask("own", tokens.clone()).await, "0.043");
+        assert_eq!(ask("own", json!({ "maxOutputTokens": 1 })).await, "0.04302");
+        // 2.50 and 10 dollars for a million.
+        assert_eq!(ask("gpt-4o", tokens.clone()).await, "0.06552");
+        assert_eq!(ask("nobody-knows-it", tokens.clone()).await, "0.06552");
+        let given = json!({ "costUsd": "1", "inputTokens": 1_000 });
+        assert_eq!(ask("own", given).await, "1.06552");
+        let much = json!({ "inputTokens": 1_000_000_000 });
+        let answer = scene
+            .gateway
+            .check(json!({ "keyId": scene.key, "model": "own", "estimate": much }))
+            .await;
+        refused(&answer, 429, "BUDGET_EXCEEDED");
+    })
+    .await;
+}
+
 /// A key asks about itself, and holds nothing: only gateways report what calls used.
 #[tokio::test]
 async fn only_gateways_hold() {

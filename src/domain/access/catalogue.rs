@@ -16,6 +16,34 @@ use crate::error::Result;
 struct Behind {
     usable: u32,
     priced: u32,
+    /// The highest prices of those that are usable.
+    prices: Option<Prices>,
+}
+
+impl Behind {
+    fn and(self, other: Self) -> Self {
+        let highest = |one: Prices, two: Prices| Prices {
+            input: one.input.max(two.input),
+            output: one.output.max(two.output),
+        };
+        Self {
+            usable: self.usable + other.usable,
+            priced: self.priced + other.priced,
+            prices: match (self.prices, other.prices) {
+                (Some(one), Some(two)) => Some(highest(one, two)),
+                (one, two) => one.or(two),
+            },
+        }
+    }
+}
+
+/// What a million tokens cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// Of those that are sent.
+    pub input: Usd,
+    /// Of those that are taken.
+    pub output: Usd,
 }
 
 /// Whether a name can be called, as far as the catalogue goes.
@@ -52,6 +80,8 @@ pub struct Listed {
     pub is_blocked: bool,
     /// Whether both of its prices are zero.
     pub is_free: bool,
+    /// Its prices, if it has any of its own.
+    pub prices: Option<Prices>,
 }
 
 impl Catalogue {
@@ -67,8 +97,11 @@ impl Catalogue {
                 None => &mut catalogue.shared,
             };
             let behind = names.entry(model.name).or_default();
-            behind.usable += u32::from(!model.is_blocked);
-            behind.priced += u32::from(!model.is_blocked && !model.is_free);
+            *behind = behind.and(Behind {
+                usable: u32::from(!model.is_blocked),
+                priced: u32::from(!model.is_blocked && !model.is_free),
+                prices: model.prices.filter(|_| !model.is_blocked),
+            });
         }
         let patterns = catalogue.shared.iter().filter(|(name, _)| name.contains('*'));
         catalogue.patterns = patterns.map(|(name, behind)| (name.clone(), *behind)).collect();
@@ -82,18 +115,22 @@ impl Catalogue {
     /// these alone, blocked or not; else it is the platform's, by the very name, blocked or not, else
     /// by a name with a `*` that covers it.
     pub fn presence(&self, team: Option<TeamId>, name: &str) -> Presence {
+        self.behind(team, name).map_or(Presence::Unknown, presence)
+    }
+
+    /// The highest prices at which a name that a team calls may be answered; none where no model has
+    /// prices of its own.
+    pub fn prices(&self, team: Option<TeamId>, name: &str) -> Option<Prices> {
+        self.behind(team, name)?.prices
+    }
+
+    fn behind(&self, team: Option<TeamId>, name: &str) -> Option<Behind> {
         let own = team.and_then(|team| self.own.get(&team)?.get(name));
         if let Some(behind) = own.or_else(|| self.shared.get(name)) {
-            return presence(*behind);
+            return Some(*behind);
         }
         let covering = self.patterns.iter().filter(|(pattern, _)| covers(pattern, name));
-        covering
-            .map(|(_, behind)| *behind)
-            .reduce(|all, one| Behind {
-                usable: all.usable + one.usable,
-                priced: all.priced + one.priced,
-            })
-            .map_or(Presence::Unknown, presence)
+        covering.map(|(_, behind)| *behind).reduce(Behind::and)
     }
 
     /// Whether a list allows a name.
@@ -149,6 +186,10 @@ pub async fn catalogue(db: &impl ConnectionTrait) -> Result<Catalogue> {
         team,
         is_blocked: blocked_by.is_some(),
         is_free: input == Some(Usd::ZERO) && output == Some(Usd::ZERO),
+        prices: (input.is_some() || output.is_some()).then(|| Prices {
+            input: input.unwrap_or_default(),
+            output: output.unwrap_or_default(),
+        }),
     };
     Ok(Catalogue::new(models.into_iter().map(listed), groups))
 }

@@ -144,7 +144,7 @@ mod tests {
             organization in access(),
         ) {
             let listed = |(name, is_blocked): &(String, bool)| Listed {
-                name: name.clone(), team: None, is_blocked: *is_blocked, is_free: false,
+                name: name.clone(), team: None, is_blocked: *is_blocked, is_free: false, prices: None,
             };
             let groups = group.into_iter().map(|name| ("g".to_owned(), name));
             let catalogue = Catalogue::new(names.iter().map(listed), groups);

@@ -9,6 +9,8 @@ use entity::role::CostSource;
 use entity::value::Usd;
 use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
 
+use crate::domain::access::Prices;
+
 /// What the table of public prices is, for [`entity::usage_event::Model::price_ref`].
 const TABLE: &str = "genai-prices/0.2";
 
@@ -74,6 +76,17 @@ pub fn price(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
         }
     }
     Priced { cost: Usd::ZERO, source: CostSource::Unpriced, price: None }
+}
+
+/// What tokens cost at most, before a call is made: by prices of models, else by the table of public
+/// prices; nothing where neither knows the model.
+pub fn estimate(call: &Call<'_>, prices: Option<Prices>) -> Usd {
+    match prices {
+        Some(Prices { input, output }) => by_prices(call.tokens, Some(input), Some(output))
+            // More than can be stored.
+            .unwrap_or(Usd::from_nanos(i64::MAX)),
+        None => price(call, None).cost,
+    }
 }
 
 /// Reads the table, which takes some tens of milliseconds, before a call waits for it.

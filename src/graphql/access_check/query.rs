@@ -38,7 +38,7 @@ pub struct AccessCallInput {
 /// What a call is expected to use.
 #[derive(Clone, Debug, Default, InputObject)]
 pub struct AccessEstimateInput {
-    /// What it costs; nothing by default.
+    /// What it costs; by default the highest price of the tokens, as far as prices are known.
     cost: Option<Usd>,
     /// The tokens that it sends; at most 1000000000.
     input_tokens: Option<BigInt>,

@@ -8,6 +8,7 @@ use entity::id::{ApiKeyId, IdError};
 use entity::value::Usd;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_path_to_error::{Path, Segment};
 
 use crate::domain::field::Faults;
 use crate::domain::ledger::HOLDS_AT_MOST;
@@ -18,6 +19,8 @@ use crate::error::{Error, Result};
 pub(super) const CHECKS: usize = 100;
 /// The most characters of a gateway's id of a call.
 const REQUEST_ID: usize = 128;
+/// The most characters of the name of a member that is shown.
+const MEMBER: usize = 32;
 
 /// The body, as it is sent.
 #[derive(Default, Deserialize)]
@@ -101,12 +104,10 @@ impl Body {
         serde_json::from_slice(bytes).map_err(|error| {
             let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
             let field = match serde_path_to_error::deserialize::<_, Self>(deserializer) {
-                Err(error) => error.path().to_string().replace('[', ".").replace(']', ""),
+                Err(error) => field_of(error.path()),
                 Ok(_) => String::new(),
             };
-            let field = if field == "." || field == "?" { String::new() } else { field };
-            let message = without_place(&error.to_string());
-            Error::input(field, message)
+            Error::input(field, message_of(&error))
         })
     }
 
@@ -202,12 +203,42 @@ impl Body {
     }
 }
 
-/// A message of the parser, without the line and column that it ends with, and not too long: an
-/// unknown member is quoted.
-fn without_place(message: &str) -> String {
-    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-    if message.chars().count() <= 300 {
-        return message.to_owned();
+/// The place of a fault. Members are named by the sender, who may have put a secret in the place of a
+/// name: a place that does not look like a name ends it.
+fn field_of(path: &Path) -> String {
+    let is_name = |key: &str| {
+        key.len() <= MEMBER && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let mut field = String::new();
+    for segment in path {
+        let segment = match segment {
+            Segment::Map { key } if is_name(key) => key.clone(),
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => break,
+        };
+        if !field.is_empty() {
+            field.push('.');
+        }
+        field.push_str(&segment);
     }
-    message.chars().take(299).chain(['…']).collect()
+    field
+}
+
+/// What is wrong, in words of ours: those of the parser quote values, which may be secrets.
+fn message_of(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let ours = if !error.is_data() {
+        "the body is not JSON"
+    } else if message.starts_with("unknown field") {
+        "a check has no such member"
+    } else if message.starts_with("duplicate field") {
+        "give this once"
+    } else if message.starts_with("unknown variant") {
+        "write one of the words that the documentation names"
+    } else if message.starts_with("invalid") && !message.starts_with("invalid IP address") {
+        "this is not of the type that it should be"
+    } else {
+        message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message)
+    };
+    ours.to_owned()
 }

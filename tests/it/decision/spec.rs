@@ -310,6 +310,7 @@ impl Spec {
             team: is_own.then_some(own),
             is_blocked: *is_blocked,
             is_free: *is_free,
+            prices: None,
         };
         let groups = self.group.iter().map(|name| ("g".to_owned(), (*name).to_owned()));
         Built {
