@@ -96,10 +96,7 @@ impl Enforcement {
             Some(taken) if is_new => self.rates().remember(&taken),
             Some(taken) => {
                 // What a call holds already keeps its place among the requests at once.
-                let holds = matches!(
-                    &reserved,
-                    Ok(Reserved::Granted { .. } | Reserved::Conflict)
-                );
+                let holds = matches!(&reserved, Ok(Reserved::Granted { .. } | Reserved::Conflict));
                 self.rates().give_back(taken, !holds, now).await;
             }
             // What it held was out of time: it is a call of its own after all.
