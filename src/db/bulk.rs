@@ -220,14 +220,15 @@ pub(crate) fn locking_free(backend: DbBackend, table: &str) -> String {
     }
 }
 
-/// An instant so many milliseconds ago by the clock of [`clock_of`].
+/// An instant so many milliseconds ago by the database's clock.
 pub(crate) fn clock_before(backend: DbBackend, millis: u32) -> String {
     let seconds = f64::from(millis) / 1_000.0;
     match backend {
         DbBackend::Sqlite => {
             format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-{seconds:.3} seconds')")
         }
-        _ => format!("clock_timestamp() - interval '{seconds:.3} seconds'"),
+        // Stable within the statement, so that an index is of use.
+        _ => format!("statement_timestamp() - interval '{seconds:.3} seconds'"),
     }
 }
 

@@ -153,6 +153,33 @@ async fn many_who_reserve_on_two_servers_never_pass_the_cap() {
     database.drop().await;
 }
 
+/// DESIGN 5: what is counted by one server is told by the checks of another after its next poll.
+#[tokio::test]
+async fn what_one_server_counts_the_other_tells() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let (one, two) = (TestApp::start(&database, &[]).await, TestApp::start(&database, &[]).await);
+    let scene = Scene::new(&one, json!([{ "maxSpend": "10" }])).await;
+    let other = two.with_key(scene.gateway.key.as_deref());
+    let ask = async || {
+        two.app.enforcement().poll().await.unwrap();
+        other.check(json!({ "keyId": scene.key, "model": "gpt-4o" })).await
+    };
+    assert_eq!(ask().await.body["remaining"]["usd"], "10");
+    assert_eq!(scene.reserve("call", "7").await.status, 200);
+    let answer = ask().await;
+    assert_eq!((&answer.body["remaining"]["usd"], answer.statements()), (&json!("3"), 0));
+    assert_eq!(scene.settle("call", "10").await, "RECORDED");
+    let answer = ask().await;
+    refused(&answer, 429, "BUDGET_EXCEEDED");
+    assert_eq!(answer.statements(), 0);
+    one.stop().await;
+    two.stop().await;
+    database.drop().await;
+}
+
 /// SECURITY 6, "Idempotency": whoever asks again under the same id has it held once, and an id is of one
 /// call.
 #[tokio::test]
