@@ -150,9 +150,9 @@ impl Enforcement {
         request_ids: &[String],
     ) -> Result<Vec<bool>> {
         let releases = request_ids.iter().map(|id| ledger.release(gateway, id.clone()));
-        let released = try_join_all(releases).await?;
+        let held = try_join_all(releases).await?;
         self.rates().free(gateway, request_ids.iter().map(String::as_str)).await;
-        Ok(released)
+        Ok(held)
     }
 }
 

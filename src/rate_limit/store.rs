@@ -20,7 +20,7 @@ const TICKS_PER_TIDYING: u64 = 60;
 #[derive(Debug)]
 pub(super) enum Store {
     Redis(Box<Redis>),
-    Database { slices: Box<Slices>, places: Places, ticks: AtomicU64 },
+    Database { slices: Box<Slices>, places: Box<Places>, ticks: AtomicU64 },
 }
 
 /// What a store that answers again has to say of what it counted.
@@ -65,7 +65,7 @@ impl Store {
     pub(super) fn database(database: &Database, timeout: Duration) -> Self {
         Self::Database {
             slices: Box::new(Slices::new(database.clone(), timeout)),
-            places: Places::new(database.clone(), timeout),
+            places: Box::new(Places::new(database.clone(), timeout)),
             ticks: AtomicU64::new(0),
         }
     }

@@ -82,7 +82,7 @@ pub(super) async fn prepare(
     let scopes: BTreeSet<Scope> =
         found.iter().flatten().flat_map(|found| found.bound.iter().copied()).collect();
     let budgets = bound(db, &scopes).await?;
-    let both: Vec<(Vec<Charge>, Vec<(BudgetId, Uuid)>)> = waiting
+    let (charges, limits): (Vec<Vec<Charge>>, Vec<_>) = waiting
         .iter()
         .zip(&found)
         .map(|(waiting, found)| {
@@ -93,8 +93,7 @@ pub(super) async fn prepare(
             let limits = token_limits(budgets.clone(), model);
             (charges(budgets, model, report.authorized_at), limits)
         })
-        .collect();
-    let (charges, limits): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+        .unzip();
     let slices: Vec<&[Charge]> = charges.iter().map(Vec::as_slice).collect();
     let ids = windows.of(&slices).await?;
     let deployments = Deployments::find(db, waiting).await?;
