@@ -96,6 +96,7 @@ const WORDS: &[&str] = &[
     "payload_hash",
     "pepper_id",
     "request_id",
+    "transaction_id",
 ];
 
 /// The tables whose rows have events of their own.
