@@ -39,14 +39,15 @@ compile() {
         fail "examples/relay does not compile:" "$(cat "$folder/relay.log")"
 }
 
-# Sets `KEY` and `URL`, as a person at a terminal would.
+# start_server [ADDRESS]: sets `URL`, and `KEY` the first time, as a person at a terminal would.
 start_server() {
-    export KEY URL
-    KEY=$(od -An -tx1 -N24 /dev/urandom | tr -d ' \n')
+    export KEY URL=
+    KEY=${KEY:-$(od -An -tx1 -N24 /dev/urandom | tr -d ' \n')}
+    : >"$folder/out"
     (
         cd "$folder"
         exec env -i TOLLKEEP_ADMIN_KEY="$KEY" \
-            "$programs/tollkeep" serve --listen 127.0.0.1:0 --data-dir data >out 2>log
+            "$programs/tollkeep" serve --listen "${1:-127.0.0.1:0}" --data-dir data >out 2>log
     ) &
     server=$!
     for _ in $(seq 150); do
@@ -132,6 +133,51 @@ $(output made)" "$first"
     echo "$name: works"
 }
 
+# await_lines FILE COUNT PROCESS OUTPUT: until a process has written more lines than that.
+await_lines() {
+    until [ -f "$1" ] && [ "$(wc -l <"$1")" -gt "$2" ]; do
+        kill -0 "$3" 2>/dev/null || fail "the gateway ended early:" "$(cat "$4")"
+        sleep 0.02
+    done
+}
+
+# A gateway makes calls while the server is killed three times, and is killed itself once: what it
+# reports having spent is what was counted, to the last digit, and nothing is held any more.
+check_gateway() {
+    local address=${URL#http://} base=${URL%/graphql} team client gateway answer killed
+    address=${address%%/*}
+    team=$(ask "$KEY" 'mutation { teamCreate(input: {name: "gateway", budgets: [{create: {maxSpend: "0.25"}}]}) { team { id } } }')
+    team=$(grep -o 'team_[0-9a-f]*' <<<"$team")
+    client=$(ask "$KEY" "mutation { apiKeyCreate(input: {kind: SERVICE, teamId: \"$team\"}) { secret } }")
+    gateway=$(ask "$KEY" 'mutation { apiKeyCreate(input: {kind: GATEWAY}) { secret } }')
+    export CLIENT_KEY GATEWAY_KEY
+    CLIENT_KEY=$(grep -o 'sk-[A-Za-z0-9_-]*' <<<"$client")
+    GATEWAY_KEY=$(grep -o 'sk-[A-Za-z0-9_-]*' <<<"$gateway")
+    URL=$base node examples/gateway.mjs "$folder/calls" 60 >"$folder/killed" 2>&1 &
+    killed=$!
+    await_lines "$folder/calls" 10 "$killed" "$folder/killed"
+    kill -9 "$killed" && wait "$killed" 2>/dev/null || true
+    URL=$base node examples/gateway.mjs "$folder/calls" 60 >"$folder/resumed" 2>&1 ||
+        fail "the gateway does not go on after it was killed:" "$(cat "$folder/resumed")"
+    URL=$base node examples/gateway.mjs "$folder/more" 300 >"$folder/gateway" 2>&1 &
+    local running=$!
+    for lines in 20 60 100; do
+        await_lines "$folder/more" "$lines" "$running" "$folder/gateway"
+        kill -9 "$server" && wait "$server" 2>/dev/null || true
+        start_server "$address"
+    done
+    wait "$running" || fail "the gateway fails:" "$(cat "$folder/gateway")"
+    answer=$(ask "$KEY" "{ team(id: \"$team\") { budgets { spent reserved } } }")
+    [[ $answer == *'"reserved":"0"'* ]] || fail "something is still held: $answer"
+    # The first 60 calls cost 0.06177 however often the gateway was started.
+    awk -v counted="$(sed -E 's/.*"spent":"([^"]*)".*/\1/' <<<"$answer")" \
+        -v reported="$(sed 's/.*spent //' "$folder/gateway")" \
+        'BEGIN { exit sprintf("%.9f", counted) != sprintf("%.9f", 0.06177 + reported) }' ||
+        fail "counted and reported differ:" "$answer" "$(cat "$folder/resumed" "$folder/gateway")"
+    grep -q 'refused [1-9]' "$folder/gateway" || fail "no call met the end of the budget"
+    echo "gateway: works"
+}
+
 for program in tollkeep examples/provision; do
     [ -x "$programs/$program" ] || fail "$programs/$program is missing: cargo build --bins --examples"
 done
@@ -140,3 +186,4 @@ start_server
 make_models
 check typescript node examples/typescript/dist/provision.js
 check rust "$programs/examples/provision"
+check_gateway

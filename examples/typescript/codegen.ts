@@ -20,6 +20,7 @@ const config: CodegenConfig = {
         scalars: {
           // Beyond what a number holds exactly.
           BigInt: { input: 'string | number', output: 'string' },
+          Date: 'string',
           DateTime: 'string',
           Duration: 'string',
           ID: 'string',

@@ -71,7 +71,7 @@ async fn keys_are_made_by_those_who_may_make_them() {
     .await;
 }
 
-/// E 6, E 7: a key reads back as it was made; a key that fits no kind is refused and not written.
+/// AC-11, C-A15, E 6, E 7: a key reads back as it was made; a key that fits no kind is refused and not written.
 #[tokio::test]
 async fn a_key_reads_back_as_it_was_made() {
     on_each_database(async |app| {

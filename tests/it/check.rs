@@ -41,7 +41,8 @@ fn denied(answer: &Answer, status: u16, code: &str) {
     assert!(answer.body["error"]["message"].is_string(), "{:#}", answer.body);
 }
 
-/// GATEWAYS 1.1: whose call it is stands in the body and in headers.
+/// GATEWAYS 1.1: whose call it is stands in the body and in headers. An end user that nobody made is no
+/// reason to refuse (AC-12).
 #[tokio::test]
 async fn a_gateway_is_told_whose_call_it_is() {
     on_each_database(async |app| {
@@ -192,7 +193,7 @@ async fn a_key_that_is_not_in_force_is_unauthorized() {
     .await;
 }
 
-/// C-A2, F5: a cap that is reached refuses, a cap of 0 is nothing, and no cap is no cap.
+/// AC-3, C-A2, F5: a cap that is reached refuses, a cap of 0 is nothing, and no cap is no cap.
 #[tokio::test]
 async fn a_budget_that_has_no_room_is_told_with_its_numbers() {
     on_each_database(async |app| {

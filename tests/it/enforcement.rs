@@ -43,7 +43,8 @@ fn statements(app: &TestApp) -> u64 {
     app.app.enforcement().statistics().statements
 }
 
-/// E-40: a key that is known costs no statement, whatever it has; another one costs a fixed number.
+/// E-40, C-A3, C-A4, AC-16: a key that is known costs no statement, whatever it has; another one costs a
+/// fixed number. End users are kept beside keys.
 #[tokio::test]
 async fn a_warm_check_costs_no_statement() {
     on_each_database(async |app| {
@@ -420,7 +421,7 @@ async fn a_setting_lets_checks_go_on_without_the_change_log() {
     .await;
 }
 
-/// SECURITY 2, case 14: the database is away. What is kept answers for five seconds, and what is not is
+/// SECURITY 2, case 14; AC-12, C-A5, C-A7: the database is away. What is kept answers for five seconds, and what is not is
 /// nobody's and not anybody's: it is not known.
 #[tokio::test]
 async fn a_database_that_is_away_grants_nothing_new() {

@@ -37,6 +37,8 @@ const FAMILIES: &[(&str, u32)] = &[
     ("MD-UPD-", 3),
     ("MD-DEL-", 3),
     ("C-M", 10),
+    ("AC-", 17),
+    ("C-A", 16),
 ];
 
 /// What users of the reference system value, as far as it is managed.

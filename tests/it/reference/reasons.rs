@@ -17,4 +17,28 @@ pub(super) const REASONS: &[(&str, &str)] = &[
         "There is no router to reload and no alert to send: gateways follow the change log, which is \
          written in the transaction of the model.",
     ),
+    ("AC-10", "There are no tokens of other issuers: every caller presents a key of its own."),
+    (
+        "AC-13",
+        "No look-up makes a user: people are made by mutations, and a key without its owner calls \
+         nothing.",
+    ),
+    (
+        "AC-14",
+        "Facts of a key are read together along foreign keys, so that a team of a key is there; nobody \
+         is told to make one.",
+    ),
+    ("AC-15", "As for teams: an organization of a team is there."),
+    (
+        "AC-17",
+        "Look-ups are not traced, and most checks make none; how many statements one cost stands in its \
+         header `server-timing`.",
+    ),
+    (
+        "C-A6",
+        "What is kept lies in a cache of its own for each kind of thing, under typed keys: the id of a \
+         team is no key of the cache of users.",
+    ),
+    ("C-A8", "Nothing is made by looking it up, so that nobody can be second at it."),
+    ("C-A16", "As for AC-17: there are no traces that could tell of successes alone."),
 ];

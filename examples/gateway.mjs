@@ -1,0 +1,112 @@
+// A gateway in a hundred lines: it asks Tollkeep before each call, calls a model (here a fake one), and
+// reports what the call used. It neither loses nor doubles a cent when Tollkeep, or it itself, is
+// restarted in the middle: what is to be reported is in a journal first, and every request may be sent
+// again, because it carries the name of its call.
+//
+//   URL=http://127.0.0.1:4000 GATEWAY_KEY=sk-tkg_… CLIENT_KEY=sk-tku_… node gateway.mjs journal 100
+//
+// Node 20 or newer; no packages.
+
+import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const [journal, count] = [process.argv[2], Number(process.argv[3])];
+const { URL: url, GATEWAY_KEY: gatewayKey, CLIENT_KEY: credential } = process.env;
+if (!journal || !(count > 0) || !url || !gatewayKey || !credential) {
+  console.error('usage: URL=… GATEWAY_KEY=… CLIENT_KEY=… node gateway.mjs JOURNAL COUNT');
+  process.exit(2);
+}
+
+/** Sends a request until there is an answer that says something about it. */
+async function send(path, body) {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    try {
+      const response = await fetch(new URL(path, url), {
+        method: 'POST',
+        headers: { authorization: `Bearer ${gatewayKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(5_000),
+      });
+      if (response.status < 500) return { status: response.status, body: await response.json() };
+    } catch {
+      // Nobody knows what became of it: it is sent again under the same name.
+    }
+    await sleep(50 + 100 * Math.random());
+  }
+  throw new Error(`${path}: no answer`);
+}
+
+/** Asks whether a call may be made, and holds what it will cost. What cannot be asked about is not made. */
+async function admit(requestId) {
+  const estimate = { costUsd: '0.002', inputTokens: 400, maxOutputTokens: 400 };
+  const question = { credential, model: 'gpt-4o', mode: 'reserve', requestId, estimate };
+  const { status, body } = await send('/v1/check', question);
+  if (status === 200) return body;
+  // 409: the call was made and reported before this program was started again.
+  if ([403, 409, 429].includes(status)) return null;
+  throw new Error(`${requestId}: ${status} ${body.error?.message ?? ''}`);
+}
+
+/** The model: what it takes and costs depends on the call alone. */
+async function callModel(number) {
+  await sleep(2);
+  return { inputTokens: 100 + number, outputTokens: 50, cost: `0.00${(1000 + number).toString()}` };
+}
+
+/** The calls of which it is noted what they used, and those that were reported. */
+function open() {
+  const lines = existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : [];
+  const events = new Map();
+  for (const line of lines) {
+    // A line that a crash cut off was not acted upon.
+    if (!line.endsWith('}')) continue;
+    const event = JSON.parse(line);
+    if (event.reported) event.reported.forEach((id) => events.delete(id));
+    else events.set(event.requestId, event);
+  }
+  writeFileSync(journal, [...events.values()].map((event) => `${JSON.stringify(event)}\n`).join(''));
+  return events;
+}
+
+function note(entry) {
+  const file = openSync(journal, 'a');
+  appendFileSync(file, `${JSON.stringify(entry)}\n`);
+  fsyncSync(file);
+  closeSync(file);
+}
+
+/** Reports what is noted. `DUPLICATE` says that an earlier attempt had arrived. */
+async function report(events) {
+  const batch = [...events.values()].slice(0, 500);
+  const { status, body } = await send('/v1/usage', { events: batch });
+  if (status !== 200) throw new Error(`usage: ${status} ${body.error?.message ?? ''}`);
+  const done = body.verdicts.filter(({ code }) => code === 'RECORDED' || code === 'DUPLICATE');
+  const failed = body.verdicts.filter((verdict) => !done.includes(verdict));
+  if (failed.length > 0) throw new Error(`usage: ${JSON.stringify(failed[0])}`);
+  note({ reported: done.map(({ requestId }) => requestId) });
+  done.forEach(({ requestId }) => events.delete(requestId));
+}
+
+const waiting = open();
+if (waiting.size > 0) await report(waiting);
+let [made, refused, nanos] = [0, 0, 0n];
+for (let number = 0; number < count; number += 1) {
+  const requestId = `${journal.split('/').pop()}-${number}`;
+  const decision = await admit(requestId);
+  refused += decision ? 0 : 1;
+  if (!decision) continue;
+  const event = {
+    requestId,
+    apiKeyId: decision.principal.keyId,
+    model: decision.model.resolved,
+    ...(await callModel(number)),
+  };
+  note(event);
+  waiting.set(requestId, event);
+  [made, nanos] = [made + 1, nanos + BigInt(event.cost.slice(2).padEnd(9, '0'))];
+  if (waiting.size >= 20) await report(waiting);
+}
+if (waiting.size > 0) await report(waiting);
+const digits = nanos.toString().padStart(10, '0');
+const spent = `${digits.slice(0, -9)}.${digits.slice(-9)}`.replace(/\.?0+$/, '');
+console.log(`made ${made} refused ${refused} spent ${spent}`);
