@@ -64,7 +64,7 @@ impl Floor {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap();
-        let target = Target { address, key: None, process: child.id() };
+        let target = Target { address, key: None, line: "POST /graphql", process: child.id() };
         Self { _input: child.stdin.take(), child, target }
     }
 

@@ -15,14 +15,21 @@ use crate::processor::Spent;
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) key: Option<String>,
+    /// The method and path of its requests.
+    pub(crate) line: &'static str,
     /// The process that answers.
     pub(crate) process: u32,
 }
 
 impl Target {
-    /// A request for GraphQL, as it travels.
+    /// The same with another method and path.
+    pub(crate) fn at(self, line: &'static str) -> Self {
+        Self { line, ..self }
+    }
+
+    /// A request, as it travels.
     pub(crate) fn request(&self, body: &Value) -> Vec<u8> {
-        self.message("POST /graphql", &serde_json::to_vec(body).unwrap())
+        self.message(self.line, &serde_json::to_vec(body).unwrap())
     }
 
     /// Any request.

@@ -13,6 +13,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks past the layers on purpose")]
 
+mod calls;
 mod database;
 mod floor;
 mod load;
@@ -136,6 +137,7 @@ impl Bench {
             let target = program.target(Some(&person));
             self.row(name, "`viewer`, a person's key", &target, clients, &body).await;
         }
+        self.calls(name, &program).await;
         self.models(name, &program, &mut seed).await;
 
         let mut few = Vec::new();
@@ -280,6 +282,8 @@ impl Bench {
         if !what.contains(&self.only) {
             return None;
         }
+        // What is read of a key once is not what is measured.
+        Connection::open(target).await.ask(&target.request(&body(number()))).await;
         let answer = Connection::open(target).await.ask(&target.request(&body(number()))).await;
         let statements = answer.statements();
         self.floor.answers(&answer.body).await;

@@ -57,7 +57,12 @@ impl Program {
 
     /// The server, for somebody with a key.
     pub(crate) fn target(&self, key: Option<&str>) -> Target {
-        Target { address: self.address, key: key.map(str::to_owned), process: self.child.id() }
+        Target {
+            address: self.address,
+            key: key.map(str::to_owned),
+            line: "POST /graphql",
+            process: self.child.id(),
+        }
     }
 
     /// The memory that it holds, in MiB.

@@ -93,6 +93,9 @@ const WORDS: &[&str] = &[
     "email_confirmed_by",
     "external_id",
     "kek_id",
+    // Digests: of a call, and of a counter.
+    "lease_id",
+    "limit_id",
     "payload_hash",
     "pepper_id",
     "request_id",
