@@ -96,7 +96,8 @@ async fn caller(admin: &Target, budgets: u32) -> Caller {
     let budgets: Vec<_> = (0..budgets)
         .map(|n| json!({ "create": { "maxSpend": (1_000_000 + n).to_string(), "period": "1mo" } }))
         .collect();
-    let mutation = "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { team { id } } }";
+    let mutation =
+        "mutation($input: TeamCreateInput!) { teamCreate(input: $input) { team { id } } }";
     let input = json!({ "name": "calls", "budgets": budgets });
     let body = json!({ "query": mutation, "variables": { "input": input } });
     let made = connection.ask(&admin.request(&body)).await.json();

@@ -225,7 +225,8 @@ impl Actor {
                 "management" => true,
                 "management:read" => permission.is_read(),
                 "/graphql" => true,
-                _ => false,
+                // Reports, heartbeats and releases have routes of their own.
+                route => permission == Permission::UsageRecord && opens(route, "/v1/usage"),
             })
         })
     }
@@ -242,4 +243,9 @@ impl Actor {
             BlockLevel::Owner
         }
     }
+}
+
+/// Whether a route of a key's list, which may end in `*`, opens a path.
+fn opens(route: &str, path: &str) -> bool {
+    route == path || route.strip_suffix('*').is_some_and(|start| path.starts_with(start))
 }

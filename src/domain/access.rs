@@ -10,7 +10,7 @@ pub mod route;
 
 use std::collections::HashMap;
 
-pub use catalogue::{Catalogue, Presence, Prices};
+pub use catalogue::{Catalogue, Presence, Prices, Provided};
 pub use chain::Chain;
 pub use decision::{Check, Decision, Depth, Numbers, Request, Rule, decide};
 pub use explain::{Change, Remedy, remedies};

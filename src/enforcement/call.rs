@@ -102,8 +102,9 @@ impl Call {
             output: count(self.max_output_tokens),
             ..Tokens::default()
         };
-        let prices = world.catalogue.prices(chain.team_id(), &model);
-        cost::estimate(&cost::Call { model: &model, provider: None, tokens, at: world.now }, prices)
+        let (prices, unpriced) = world.catalogue.prices(chain.team_id(), &model);
+        let call = cost::Call { model: &model, provider: None, tokens, at: world.now };
+        cost::estimate(&call, prices, &unpriced)
     }
 }
 

@@ -40,6 +40,11 @@ impl Presented {
         self.key.may_ask && self.is_in_force(now)
     }
 
+    /// Whether it may hold what calls will cost, too.
+    pub fn may_hold(&self) -> bool {
+        self.key.may_hold
+    }
+
     /// Whether the key is neither blocked nor expired.
     pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         self.key

@@ -1,10 +1,11 @@
 //! Holding what a call will cost. Of budgets the ledger judges, exactly and under its locks; what is
 //! remembered of their counters may be old, and only tells how much is left.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::id::ApiKeyId;
 use entity::value::Usd;
 use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use super::Enforcement;
 use super::call::Call;
@@ -81,7 +82,7 @@ impl Enforcement {
         let model = verdict.model.as_ref().map(|model| model.resolved.clone());
         let reserve = Reserve {
             gateway: hold.gateway,
-            request_id: hold.request_id,
+            request_id: hold.request_id.clone(),
             attribution,
             model: model.unwrap_or_default(),
             amount: request.estimate,
@@ -92,18 +93,23 @@ impl Enforcement {
         };
         let reserved = ledger.reserve(reserve).await;
         let is_new = matches!(&reserved, Ok(Reserved::Granted { is_duplicate: false, .. }));
+        let taken = if is_new && asks_again {
+            // What it held was out of time: it is a call of its own after all.
+            self.take_after_all(&mut verdict, call, lease, now).await
+        } else {
+            taken
+        };
+        if !verdict.is_allowed() {
+            ledger.release(hold.gateway, hold.request_id).await?;
+            return Ok(verdict);
+        }
         match taken {
             Some(taken) if is_new => self.rates().remember(&taken),
             Some(taken) => {
-                // What a call holds already keeps its place among the requests at once.
-                let holds = matches!(&reserved, Ok(Reserved::Granted { .. } | Reserved::Conflict));
-                self.rates().give_back(taken, !holds, now).await;
-            }
-            // What it held was out of time: it is a call of its own after all.
-            None if is_new && asks_again => {
-                if let Some(decision) = &verdict.decision {
-                    self.rates().count(decision, call, now).await;
-                }
+                // What a call holds already keeps its place among the requests at once; and of a
+                // reservation without an answer nobody knows whether it does.
+                let is_over = matches!(&reserved, Ok(Reserved::Refused(_) | Reserved::Settled));
+                self.rates().give_back(taken, is_over, now).await;
             }
             None => {}
         }
@@ -120,6 +126,21 @@ impl Enforcement {
             Reserved::Conflict | Reserved::Settled => verdict.code = Some(Code::RequestIdUsed),
         }
         Ok(verdict)
+    }
+
+    /// Counts a call that was let through as one that had been counted, and refuses it should a rate
+    /// have no room.
+    async fn take_after_all(
+        &self,
+        verdict: &mut Verdict,
+        call: &Call,
+        lease: Uuid,
+        now: DateTime<Utc>,
+    ) -> Option<Taken> {
+        let decision = verdict.decision.as_mut()?;
+        let taken = self.rates().take(decision, call, Some(lease), now).await;
+        verdict.code = decision.refused_by().map(|rule| Code::from(rule.check));
+        taken
     }
 
     /// Records what a gateway reports, and lets the rates know: places among the requests at once are

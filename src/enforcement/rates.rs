@@ -83,13 +83,6 @@ impl Rates {
         }
     }
 
-    /// Counts a call that is let through in any case.
-    pub(super) async fn count(&self, decision: &Decision, call: &Call, now: DateTime<Utc>) {
-        let limits: Vec<_> =
-            bound(decision, call.tokens()).into_iter().map(|bound| bound.limit).collect();
-        self.limiter.charge(&amounts(&limits), now).await;
-    }
-
     /// Adds to a decision what its rates say of a call, which takes nothing of them.
     pub(super) async fn look(&self, decision: &mut Decision, call: &Call, now: DateTime<Utc>) {
         let bound = bound(decision, call.tokens());
@@ -106,6 +99,7 @@ impl Rates {
     ///
     /// Without a name of its own the call takes no tokens, which are counted when they are reported,
     /// and no place among the requests at once, which nobody would give back; but there must be room.
+    /// A call that costs nothing takes no tokens either, for nothing is held that would tell of them.
     pub(super) async fn take(
         &self,
         decision: &mut Decision,
@@ -117,10 +111,15 @@ impl Rates {
         if bound.is_empty() {
             return None;
         }
-        let is_request = |limit: &Limit| limit.key().kind == Kind::Requests;
+        // Tokens that nothing is held for would not be known when they are reported.
+        let takes_tokens = lease.is_some() && decision.spends;
+        let takes = |limit: &&Limit| match limit.key().kind {
+            Kind::Requests => true,
+            Kind::Tokens => takes_tokens,
+            Kind::Parallel => lease.is_some(),
+        };
         let all: Vec<_> = bound.iter().map(|bound| bound.limit).collect();
-        let taken: Vec<_> =
-            all.iter().filter(|limit| lease.is_some() || is_request(limit)).copied().collect();
+        let taken: Vec<_> = all.iter().filter(takes).copied().collect();
         let mut standings = BTreeMap::new();
         if taken.len() < all.len() {
             let outcome = self.limiter.peek(&all, now).await;

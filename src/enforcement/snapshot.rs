@@ -30,6 +30,9 @@ use crate::error::Result;
 /// The path under which gateways ask.
 pub const PATH: &str = "/v1/check";
 
+/// The path at which gateways report what calls used.
+pub const USAGE_PATH: &str = "/v1/usage";
+
 /// What all sources read with.
 #[derive(Clone)]
 pub(super) struct Reads {
@@ -93,6 +96,8 @@ pub struct KeyFacts {
     pub(super) counters: Box<[Arc<Counter>]>,
     /// Whether it is a gateway's, and its routes let it ask.
     pub may_ask: bool,
+    /// Whether they let it report what calls used, which whoever holds something has to do.
+    pub may_hold: bool,
 }
 
 impl KeyFacts {
@@ -128,19 +133,22 @@ impl Source for Keys {
             // Of what is missing nobody could say that it has come.
             let keep = if is_whole(&facts) { Keep::UntilItChanges } else { Keep::Never };
             let counters = counters.of(&facts.budgets);
-            let may_ask = may_ask(&facts);
-            let value = Some(Arc::new(KeyFacts { facts, counters, may_ask }));
+            let (may_ask, may_hold) = (may(&facts, PATH), may(&facts, USAGE_PATH));
+            let value = Some(Arc::new(KeyFacts { facts, counters, may_ask, may_hold }));
             Read { value, objects, keep }
         };
         Ok(keys.iter().map(read).collect())
     }
 }
 
-/// Whether a key is a gateway's whose routes, if it has a list, let it ask.
-fn may_ask(facts: &Facts) -> bool {
+/// Whether a key is a gateway's whose routes, if it has a list, open a path. To ask is to read; to
+/// report is not.
+fn may(facts: &Facts, path: &str) -> bool {
     facts.chain.key.as_ref().is_some_and(|key| {
         let opens = |route: &String| {
-            route.starts_with("management") || (route.starts_with('/') && covers(route, PATH))
+            route == "management"
+                || (path == PATH && route == "management:read")
+                || (route.starts_with('/') && covers(route, path))
         };
         key.kind == ApiKeyKind::Gateway
             && key.allowed_routes.as_ref().is_none_or(|routes| routes.0.iter().any(opens))

@@ -95,7 +95,7 @@ async fn answer(app: &App, request: Request<Body>, statements: &StatementCount) 
 
 /// Who asks.
 enum Caller {
-    Gateway(ApiKeyId),
+    Gateway { id: ApiKeyId, may_hold: bool },
     Itself(Presented),
 }
 
@@ -109,10 +109,14 @@ async fn respond(
     let caller = caller(app, headers, statements).await?;
     let asking = read(app, method, headers, body).await?;
     let (audience, gateway) = match &caller {
-        Caller::Gateway(_) => (Audience::Gateway, true),
+        Caller::Gateway { .. } => (Audience::Gateway, true),
         Caller::Itself(_) => (Audience::Client, false),
     };
     let asked = asking.into_asked(gateway)?;
+    let holds = asked.checks.iter().any(|asked| asked.hold.is_some());
+    if holds && !matches!(caller, Caller::Gateway { may_hold: true, .. }) {
+        return Err(Problem::may_not_hold());
+    }
     let judged = asked.checks.iter().map(|asked| judge(app, &caller, asked, statements));
     let verdicts = try_join_all(judged).await?;
     let names = app.check_headers();
@@ -150,7 +154,8 @@ async fn caller(
         return Err(Problem::forbidden());
     }
     note_use(app, &presented);
-    presented.id().map(Caller::Gateway).ok_or_else(unknown)
+    let may_hold = presented.may_hold();
+    presented.id().map(|id| Caller::Gateway { id, may_hold }).ok_or_else(unknown)
 }
 
 fn note_use(app: &App, presented: &Presented) {
@@ -201,27 +206,24 @@ async fn judge(
         (Caller::Itself(presented), Who::Key(id)) => {
             Some(presented).filter(|presented| presented.id() == Some(*id))
         }
-        (Caller::Itself(_), Who::Secret(_)) | (Caller::Gateway(_), Who::Itself) => None,
-        (Caller::Gateway(_), Who::Secret(secret)) => {
+        (Caller::Itself(_), Who::Secret(_)) | (Caller::Gateway { .. }, Who::Itself) => None,
+        (Caller::Gateway { .. }, Who::Secret(secret)) => {
             found = enforcement.by_secret(secret, statements).await?;
             found.as_ref()
         }
-        (Caller::Gateway(_), Who::Key(id)) => {
+        (Caller::Gateway { .. }, Who::Key(id)) => {
             found = enforcement.by_id(*id, statements).await?;
             found.as_ref()
         }
     };
     let verdict = match (caller, &asked.hold, presented) {
-        (Caller::Gateway(gateway), Some(holding), Some(presented)) => {
-            let hold = Hold {
-                gateway: *gateway,
-                request_id: holding.request_id.clone(),
-                lasts: holding.lasts,
-            };
+        (Caller::Gateway { id, .. }, Some(holding), Some(presented)) => {
+            let hold =
+                Hold { gateway: *id, request_id: holding.request_id.clone(), lasts: holding.lasts };
             enforcement.reserve(app.ledger(), presented, &asked.call, hold, statements).await?
         }
         // A gateway asks because somebody calls: that is what is counted.
-        (Caller::Gateway(_), None, Some(presented)) => {
+        (Caller::Gateway { .. }, None, Some(presented)) => {
             enforcement.pass(presented, &asked.call, statements).await?
         }
         _ => enforcement.check(presented, &asked.call, Depth::Answer, statements).await?,

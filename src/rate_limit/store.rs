@@ -119,6 +119,9 @@ impl Store {
             Self::Redis(redis) => redis.acquire(None, limits, now).await,
             Self::Database { slices, places, .. } => {
                 let minutes = slices.peek(limits, now).await?;
+                if !limits.iter().any(|limit| limit.key.kind == Kind::Parallel) {
+                    return Ok(minutes);
+                }
                 Ok(merged(minutes, &places.peek(limits, now).await?, limits))
             }
         }

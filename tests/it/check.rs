@@ -188,7 +188,11 @@ async fn a_key_that_is_not_in_force_is_unauthorized() {
         app.clock.set("2026-11-21T12:00:00.400Z".parse().unwrap());
         assert_eq!(scene.ask(call.clone()).await.body["cacheTtlMs"], 600);
         app.clock.set("2026-11-21T12:00:01Z".parse().unwrap());
-        denied(&scene.ask(call).await, 401, "EXPIRED");
+        denied(&scene.ask(call.clone()).await, 401, "EXPIRED");
+        // The key itself is told what anybody is told.
+        let own = app.with_key(Some(&scene.secret)).check(call).await;
+        denied(&own, 401, "INVALID_CREDENTIAL");
+        assert_eq!(own.body["principal"], Value::Null);
     })
     .await;
 }

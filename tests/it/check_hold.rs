@@ -366,8 +366,17 @@ async fn an_estimate_in_tokens_is_priced() {
         // 2.50 and 10 dollars for a million.
         assert_eq!(ask("gpt-4o", tokens.clone()).await, "0.06552");
         assert_eq!(ask("nobody-knows-it", tokens.clone()).await, "0.06552");
+        // By what the provider calls the model, and by the dearer of two that may answer.
+        for (name, price) in [("chat", None), ("either", None), ("either", Some("0.1"))] {
+            let model = json!({ "name": name, "provider": "openai", "providerModel": "gpt-4o",
+                "inputPrice": price, "outputPrice": price });
+            done(&app.admin(), "modelCreate", model, "model { id }").await;
+        }
+        app.app.enforcement().poll().await.unwrap();
+        assert_eq!(ask("chat", tokens.clone()).await, "0.08802");
+        assert_eq!(ask("either", tokens.clone()).await, "0.11052");
         let given = json!({ "costUsd": "1", "inputTokens": 1_000 });
-        assert_eq!(ask("own", given).await, "1.06552");
+        assert_eq!(ask("own", given).await, "1.11052");
         let much = json!({ "inputTokens": 1_000_000_000 });
         let answer = scene
             .gateway

@@ -209,6 +209,72 @@ async fn nothing_is_taken_of_a_call_that_is_refused() {
     .await;
 }
 
+/// A call that costs nothing holds nothing that would tell of its tokens: they are counted when they are
+/// reported, once. Whose lease has ended asks for a place of its own.
+#[tokio::test]
+async fn what_costs_nothing_counts_its_tokens_once() {
+    on_each_database_with(EXACT, async |app| {
+        let scene =
+            Scene::new(app, json!({ "tokensPerMinute": 100, "requestsPerMinute": 4 })).await;
+        let free =
+            json!({ "name": "gpt-4o", "provider": "p", "inputPrice": "0", "outputPrice": "0" });
+        done(&app.admin(), "modelCreate", free, "model { id }").await;
+        scene.at(0).await;
+        let answer = scene.reserve("a", 60).await;
+        allowed(&answer);
+        assert_eq!(answer.body["reservationId"], Value::Null);
+        scene.use_up("a", 60).await;
+        allowed(&scene.reserve("b", 40).await);
+        denied(&scene.reserve("c", 41).await, "TOKEN_RATE_EXCEEDED", "tokens");
+    })
+    .await;
+    on_each_database_with(EXACT, async |app| {
+        let scene = Scene::new(app, json!({ "requestsPerMinute": 2 })).await;
+        let brief = json!({ "credential": scene.secret, "model": "gpt-4o", "mode": "reserve",
+            "requestId": "a", "leaseTtlMs": 1, "estimate": { "costUsd": "0.01" } });
+        for _ in 0..3 {
+            allowed(&scene.gateway.check(brief.clone()).await);
+        }
+        scene.at(1).await;
+        allowed(&scene.gateway.check(brief.clone()).await);
+        scene.at(2).await;
+        denied(&scene.gateway.check(brief).await, "REQUEST_RATE_EXCEEDED", "requests");
+        assert_eq!(scene.named("/v1/release", &["a"]).await, [false], "nothing is left held");
+    })
+    .await;
+}
+
+/// A gateway's key with a list of routes holds only what it may settle.
+#[tokio::test]
+async fn a_key_that_reports_nothing_holds_nothing() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!({ "maxParallelRequests": 2 })).await;
+        for (routes, checks, holds, reports) in [
+            (json!(["/v1/check"]), 200, 403, 403),
+            (json!(["management:read"]), 200, 403, 403),
+            (json!(["/v1/check", "/v1/usage"]), 200, 200, 200),
+            (json!(["/v1/*"]), 200, 200, 200),
+            (json!(["/v1/usage"]), 403, 403, 200),
+            (json!(["management"]), 200, 200, 200),
+        ] {
+            let input = json!({ "kind": "GATEWAY", "allowedRoutes": routes });
+            let gateway = app.with_key(Some(&api_key(&app.admin(), input).await.1));
+            let body = json!({ "keyId": scene.key, "model": "gpt-4o" });
+            assert_eq!(gateway.check(body.clone()).await.status, checks, "{routes}");
+            let mut body = body;
+            body["mode"] = json!("reserve");
+            body["requestId"] = json!("a");
+            assert_eq!(gateway.check(body).await.status, holds, "{routes}");
+            let named = json!({ "requestIds": ["a"] });
+            for path in ["/v1/heartbeat", "/v1/release"] {
+                let answer = gateway.at(path).post(named.clone(), &[]).await;
+                assert_eq!(answer.status, reports, "{routes} {:#}", answer.body);
+            }
+        }
+    })
+    .await;
+}
+
 /// C-A9: an explanation shows every rate, and what would have to change.
 #[tokio::test]
 async fn an_explanation_shows_the_rates() {

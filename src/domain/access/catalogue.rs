@@ -1,6 +1,7 @@
 //! The catalogue: which names of models there are, and what is in access groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::id::TeamId;
 use entity::role::BlockLevel;
@@ -12,16 +13,28 @@ use crate::domain::model_access::covers;
 use crate::error::Result;
 
 /// What is known of the deployments behind one name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Behind {
     usable: u32,
     priced: u32,
     /// The highest prices of those that are usable.
     prices: Option<Prices>,
+    /// Those that are usable and have no prices.
+    unpriced: BTreeSet<Provided>,
+}
+
+/// What a provider calls a model, which is how the table of public prices knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Provided {
+    /// The provider.
+    pub provider: String,
+    /// Its name of the model.
+    pub model: String,
 }
 
 impl Behind {
-    fn and(self, other: Self) -> Self {
+    fn and(mut self, other: Self) -> Self {
+        self.unpriced.extend(other.unpriced);
         let highest = |one: Prices, two: Prices| Prices {
             input: one.input.max(two.input),
             output: one.output.max(two.output),
@@ -33,6 +46,7 @@ impl Behind {
                 (Some(one), Some(two)) => Some(highest(one, two)),
                 (one, two) => one.or(two),
             },
+            unpriced: self.unpriced,
         }
     }
 }
@@ -82,6 +96,8 @@ pub struct Listed {
     pub is_free: bool,
     /// Its prices, if it has any of its own.
     pub prices: Option<Prices>,
+    /// What its provider calls it.
+    pub provided: Option<Provided>,
 }
 
 impl Catalogue {
@@ -97,14 +113,17 @@ impl Catalogue {
                 None => &mut catalogue.shared,
             };
             let behind = names.entry(model.name).or_default();
-            *behind = behind.and(Behind {
+            let unpriced = model.provided.filter(|_| !model.is_blocked && model.prices.is_none());
+            *behind = std::mem::take(behind).and(Behind {
                 usable: u32::from(!model.is_blocked),
                 priced: u32::from(!model.is_blocked && !model.is_free),
                 prices: model.prices.filter(|_| !model.is_blocked),
+                unpriced: unpriced.into_iter().collect(),
             });
         }
         let patterns = catalogue.shared.iter().filter(|(name, _)| name.contains('*'));
-        catalogue.patterns = patterns.map(|(name, behind)| (name.clone(), *behind)).collect();
+        catalogue.patterns =
+            patterns.map(|(name, behind)| (name.clone(), behind.clone())).collect();
         for (group, name) in groups {
             catalogue.groups.entry(group).or_default().push(name);
         }
@@ -115,22 +134,23 @@ impl Catalogue {
     /// these alone, blocked or not; else it is the platform's, by the very name, blocked or not, else
     /// by a name with a `*` that covers it.
     pub fn presence(&self, team: Option<TeamId>, name: &str) -> Presence {
-        self.behind(team, name).map_or(Presence::Unknown, presence)
+        self.behind(team, name).map_or(Presence::Unknown, |behind| presence(&behind))
     }
 
-    /// The highest prices at which a name that a team calls may be answered; none where no model has
-    /// prices of its own.
-    pub fn prices(&self, team: Option<TeamId>, name: &str) -> Option<Prices> {
-        self.behind(team, name)?.prices
+    /// What is known of the prices at which a name that a team calls may be answered: the highest of
+    /// those that models have, and the models that have none.
+    pub fn prices(&self, team: Option<TeamId>, name: &str) -> (Option<Prices>, BTreeSet<Provided>) {
+        let behind = self.behind(team, name).map(Cow::into_owned).unwrap_or_default();
+        (behind.prices, behind.unpriced)
     }
 
-    fn behind(&self, team: Option<TeamId>, name: &str) -> Option<Behind> {
+    fn behind(&self, team: Option<TeamId>, name: &str) -> Option<Cow<'_, Behind>> {
         let own = team.and_then(|team| self.own.get(&team)?.get(name));
         if let Some(behind) = own.or_else(|| self.shared.get(name)) {
-            return Some(*behind);
+            return Some(Cow::Borrowed(behind));
         }
         let covering = self.patterns.iter().filter(|(pattern, _)| covers(pattern, name));
-        covering.map(|(_, behind)| *behind).reduce(Behind::and)
+        covering.map(|(_, behind)| behind.clone()).reduce(Behind::and).map(Cow::Owned)
     }
 
     /// Whether a list allows a name.
@@ -156,7 +176,7 @@ impl Catalogue {
     }
 }
 
-fn presence(behind: Behind) -> Presence {
+fn presence(behind: &Behind) -> Presence {
     if behind.usable == 0 {
         return Presence::Blocked;
     }
@@ -170,9 +190,17 @@ fn presence(behind: Behind) -> Presence {
 #[expect(clippy::disallowed_methods, reason = "what may be called is judged whoever asks")]
 pub async fn catalogue(db: &impl ConnectionTrait) -> Result<Catalogue> {
     use llm_model::Column;
-    type Row = (String, Option<TeamId>, Option<BlockLevel>, Option<Usd>, Option<Usd>);
-    let columns =
-        [Column::Name, Column::TeamId, Column::BlockedBy, Column::InputPrice, Column::OutputPrice];
+    type Row =
+        (String, Option<TeamId>, Option<BlockLevel>, Option<Usd>, Option<Usd>, String, String);
+    let columns = [
+        Column::Name,
+        Column::TeamId,
+        Column::BlockedBy,
+        Column::InputPrice,
+        Column::OutputPrice,
+        Column::Provider,
+        Column::ProviderModel,
+    ];
     let models = llm_model::Entity::find().select_only().columns(columns).into_tuple::<Row>();
     let groups = access_group_model::Entity::find()
         .inner_join(access_group::Entity)
@@ -181,7 +209,7 @@ pub async fn catalogue(db: &impl ConnectionTrait) -> Result<Catalogue> {
         .column(access_group_model::Column::ModelName)
         .into_tuple::<(String, String)>();
     let (models, groups) = tokio::try_join!(models.all(db), groups.all(db))?;
-    let listed = |(name, team, blocked_by, input, output): Row| Listed {
+    let listed = |(name, team, blocked_by, input, output, provider, model): Row| Listed {
         name,
         team,
         is_blocked: blocked_by.is_some(),
@@ -190,6 +218,7 @@ pub async fn catalogue(db: &impl ConnectionTrait) -> Result<Catalogue> {
             input: input.unwrap_or_default(),
             output: output.unwrap_or_default(),
         }),
+        provided: Some(Provided { provider, model }),
     };
     Ok(Catalogue::new(models.into_iter().map(listed), groups))
 }

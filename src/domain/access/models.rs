@@ -144,6 +144,7 @@ mod tests {
             organization in access(),
         ) {
             let listed = |(name, is_blocked): &(String, bool)| Listed {
+                provided: None,
                 name: name.clone(), team: None, is_blocked: *is_blocked, is_free: false, prices: None,
             };
             let groups = group.into_iter().map(|name| ("g".to_owned(), name));

@@ -1,6 +1,7 @@
 //! What a call cost: as reported, else from the prices of a model, else from the table of public
 //! prices. Decimals are exact, and each cost is rounded once, half to even, to a nano-dollar.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use entity::role::CostSource;
 use entity::value::Usd;
 use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
 
-use crate::domain::access::Prices;
+use crate::domain::access::{Prices, Provided};
 
 /// What the table of public prices is, for [`entity::usage_event::Model::price_ref`].
 const TABLE: &str = "genai-prices/0.2";
@@ -78,15 +79,21 @@ pub fn price(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
     Priced { cost: Usd::ZERO, source: CostSource::Unpriced, price: None }
 }
 
-/// What tokens cost at most, before a call is made: by prices of models, else by the table of public
-/// prices; nothing where neither knows the model.
-pub fn estimate(call: &Call<'_>, prices: Option<Prices>) -> Usd {
-    match prices {
-        Some(Prices { input, output }) => by_prices(call.tokens, Some(input), Some(output))
-            // More than can be stored.
-            .unwrap_or(Usd::from_nanos(i64::MAX)),
-        None => price(call, None).cost,
-    }
+/// What tokens cost at most, before a call is made: by the prices of models and, of models that have
+/// none, by the table of public prices; nothing where neither knows the model.
+pub fn estimate(call: &Call<'_>, prices: Option<Prices>, unpriced: &BTreeSet<Provided>) -> Usd {
+    let own = prices.map(|Prices { input, output }| {
+        // None is more than can be stored.
+        by_prices(call.tokens, Some(input), Some(output)).unwrap_or(Usd::from_nanos(i64::MAX))
+    });
+    let listed = unpriced.iter().map(|provided| {
+        let provider = Some(provided.provider.as_str());
+        let by_name = |name: &str| by_table(name, provider, call);
+        let found = by_name(&provided.model).or_else(|| by_name(call.model));
+        found.map(|(cost, _)| cost).unwrap_or_default()
+    });
+    let known = own.into_iter().chain(listed).max();
+    known.unwrap_or_else(|| price(call, None).cost)
 }
 
 /// Reads the table, which takes some tens of milliseconds, before a call waits for it.

@@ -111,6 +111,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "permission_error", "access_denied", message)
     }
 
+    /// With a credential that may ask, and not hold.
+    pub(super) fn may_not_hold() -> Self {
+        let message = "the routes of this key do not let it report usage, so that it holds nothing";
+        Self::new(StatusCode::FORBIDDEN, "permission_error", "access_denied", message)
+    }
+
     /// When nothing can be told now.
     pub(super) fn unavailable() -> Self {
         let message = "the service is not available now; try again";
@@ -252,13 +258,17 @@ fn decided(verdict: &Verdict, audience: Audience) -> Decided<'_> {
     let shown = verdict.code.map(shown);
     let told = verdict.code.map(Code::told);
     let detailed = audience == Audience::Gateway;
+    // Whoever presents a key that is not in force is told the same, whatever the reason (SECURITY 5).
+    let is_nobody = shown.as_ref().is_some_and(|shown| shown.status == StatusCode::UNAUTHORIZED);
+    let hidden = is_nobody && !detailed;
     let principal = &verdict.principal;
+    let code = if hidden { Some(Code::InvalidCredential) } else { verdict.code };
     let rules = verdict.decision.iter().flat_map(|decision| &decision.rules);
     let refused_by = verdict.refused_by().filter(|_| detailed);
     Decided {
         status: None,
         allow: verdict.is_allowed(),
-        code: verdict.code.map(Code::word),
+        code: code.map(Code::word),
         message: match (verdict.code, detailed) {
             (None, _) => None,
             (Some(_), true) => Some(verdict.message()),
@@ -267,7 +277,7 @@ fn decided(verdict: &Verdict, audience: Audience) -> Decided<'_> {
         scope: refused_by
             .map(|rule| ShownScope { kind: rule.scope.kind, id: rule.scope.to_string() }),
         retry_after_ms: verdict.retry_after().map(|wait| wait.num_milliseconds()),
-        principal: principal.api_key.is_some().then(|| Principal {
+        principal: (principal.api_key.is_some() && !hidden).then(|| Principal {
             key_id: principal.api_key,
             organization_id: principal.organization,
             team_id: principal.team,

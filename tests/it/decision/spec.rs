@@ -306,6 +306,7 @@ impl Spec {
         let tags = of(Self::scope(ScopeKind::Tag)).collect();
         let own = team_id();
         let listed = |(name, is_own, is_blocked, is_free): &(&str, bool, bool, bool)| Listed {
+            provided: None,
             name: (*name).to_owned(),
             team: is_own.then_some(own),
             is_blocked: *is_blocked,
