@@ -22,6 +22,9 @@ use crate::domain::ledger::{
 };
 use crate::error::Result;
 
+/// How many releases of one request wait in the ledger's queue at a time.
+const RELEASES: usize = 50;
+
 /// For whom something is held, and how long.
 #[derive(Clone, Debug)]
 pub struct Hold {
@@ -170,8 +173,11 @@ impl Enforcement {
         gateway: ApiKeyId,
         request_ids: &[String],
     ) -> Result<Vec<bool>> {
-        let releases = request_ids.iter().map(|id| ledger.release(gateway, id.clone()));
-        let held = try_join_all(releases).await?;
+        let mut held = Vec::with_capacity(request_ids.len());
+        for ids in request_ids.chunks(RELEASES) {
+            let releases = ids.iter().map(|id| ledger.release(gateway, id.clone()));
+            held.extend(try_join_all(releases).await?);
+        }
         self.rates().free(gateway, request_ids.iter().map(String::as_str)).await;
         Ok(held)
     }

@@ -113,13 +113,13 @@ impl Rates {
         }
         // Tokens that nothing is held for would not be known when they are reported.
         let takes_tokens = lease.is_some() && decision.spends;
-        let takes = |limit: &&Limit| match limit.key().kind {
+        let counts = |limit: &&Limit| match limit.key().kind {
             Kind::Requests => true,
             Kind::Tokens => takes_tokens,
             Kind::Parallel => lease.is_some(),
         };
         let all: Vec<_> = bound.iter().map(|bound| bound.limit).collect();
-        let taken: Vec<_> = all.iter().filter(takes).copied().collect();
+        let taken: Vec<_> = all.iter().filter(counts).copied().collect();
         let mut standings = BTreeMap::new();
         if taken.len() < all.len() {
             let outcome = self.limiter.peek(&all, now).await;

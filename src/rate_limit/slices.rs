@@ -378,14 +378,14 @@ impl Slices {
             });
         }
         // What was noted is counted when the store is back; what was leased is not lost by waiting.
-        let charges: Vec<_> = changes
+        let noted: Vec<_> = changes
             .iter()
             .filter(|(_, change)| change.charge > 0)
             .map(|(key, change)| (*key, change.charge))
             .collect();
         let outcome = self.questions.alone(self.lease(changes, now, of)).await;
         if outcome.is_err() {
-            for (key, charge) in charges {
+            for (key, charge) in noted {
                 self.note(key, Change { charge, ..Change::default() });
             }
         }
