@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use entity::id::{BudgetAlertId, BudgetWindowId, Id, ReservationId, UsageEventId};
+use entity::id::{BudgetAlertId, BudgetId, BudgetWindowId, Id, ReservationId, UsageEventId};
 use entity::role::{CostSource, EntityKind};
 use entity::usage_event;
 use entity::value::{Ids, Usd};
@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::alert::Alert;
 use super::counters::Counters;
-use super::prepare::{NO_KEY, Posting};
+use super::prepare::{NO_KEY, Posting, placed};
 use super::reservation::{
     CallName, New, Present, Taken, make, name_of, named, present, settled, take, unmake,
 };
 use super::sums::{Sums, tags_json};
-use super::{Code, Reserved, TokenUse, Verdict};
+use super::{Charge, Code, Reserved, TokenUse, Verdict};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) row: New,
+    /// The charges that it is for.
+    pub(super) charges: Vec<Charge>,
     /// The windows, in the order of the charges; none where a budget is no more.
     pub(super) windows: Vec<Option<BudgetWindowId>>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Group {
     pub(super) postings: Vec<Posting>,
     pub(super) holdings: Vec<Holding>,
     pub(super) releases: Vec<CallName>,
+    /// The windows that count for a budget although a fork took them along.
+    pub(super) moved: HashSet<(BudgetId, BudgetWindowId)>,
 }
 
 /// What came of it, in the order of the group.
@@ -58,6 +62,9 @@ pub(super) enum Applied {
     /// Windows that were meant to be current have newer ones: it must be rolled back, and tried
     /// again with these.
     Superseded(HashMap<BudgetWindowId, BudgetWindowId>),
+    /// Windows of charges are another budget's or no more: it must be rolled back, and tried again
+    /// with those that there are.
+    Stale(Vec<(Charge, BudgetWindowId)>),
 }
 
 /// The error of a sum that cannot be stored.
@@ -107,6 +114,10 @@ pub(super) async fn apply(
     }
     sums.write(db).await?;
     let mut counters = Counters::lock(db, locks(&group, &taken, &standing), now).await?;
+    let stale = stale(&group, &standing, &recorded, &counters);
+    if !stale.is_empty() {
+        return Ok(Applied::Stale(stale));
+    }
     let newer = superseded(&group, &counters);
     if !newer.is_empty() {
         return Ok(Applied::Superseded(newer));
@@ -160,6 +171,27 @@ fn superseded(group: &Group, counters: &Counters) -> HashMap<BudgetWindowId, Bud
     group.current().filter_map(newer).collect()
 }
 
+/// The charges that are new, and whose windows are not their budgets'. What is settled counts where
+/// it was held, or nowhere if that budget is no more.
+fn stale(
+    group: &Group,
+    standing: &Standing,
+    recorded: &Recorded,
+    counters: &Counters,
+) -> Vec<(Charge, BudgetWindowId)> {
+    let charged = fresh(&group.postings, recorded)
+        .flat_map(|posting| posting.charges.iter().zip(posting.windows.iter().copied()));
+    let holdings = group.holdings.iter().filter(|holding| standing.is_new(holding));
+    let wanted = holdings
+        .flat_map(|holding| holding.charges.iter().zip(&holding.windows))
+        .filter_map(|(charge, id)| Some((charge, (*id)?)));
+    let is_stale = |(charge, id): &(&Charge, BudgetWindowId)| match counters.get(*id) {
+        Some(row) => row.budget != charge.budget && !group.moved.contains(&(charge.budget, *id)),
+        None => true,
+    };
+    charged.chain(wanted).filter(is_stale).map(|(charge, id)| (charge.clone(), id)).collect()
+}
+
 impl Outcome {
     /// Takes on what came of further parts.
     pub(super) fn append(&mut self, mut other: Self) {
@@ -193,6 +225,25 @@ impl Group {
         let charged = postings.flat_map(|posting| posting.windows.iter());
         let held = self.holdings.iter().flat_map(|holding| holding.windows.iter().flatten());
         charged.chain(held).copied()
+    }
+
+    /// The charges of all its parts.
+    pub(super) fn charges(&self) -> Vec<&[Charge]> {
+        let charged = self.postings.iter().map(|posting| posting.charges.as_slice());
+        charged.chain(self.holdings.iter().map(|holding| holding.charges.as_slice())).collect()
+    }
+
+    /// The same with the windows that its charges have now, in the order of these.
+    pub(super) fn place(&mut self, windows: Vec<Vec<Option<BudgetWindowId>>>) {
+        let mut windows = windows.into_iter();
+        for (posting, windows) in self.postings.iter_mut().zip(&mut windows) {
+            (posting.charges, posting.windows) =
+                placed(std::mem::take(&mut posting.charges), windows);
+        }
+        for (holding, windows) in self.holdings.iter_mut().zip(windows) {
+            holding.row.windows = windows.iter().flatten().copied().collect();
+            holding.windows = windows;
+        }
     }
 
     /// The same with other windows in the place of some.

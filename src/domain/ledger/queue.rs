@@ -21,7 +21,7 @@ use super::prepare::{Waiting, hash_of, prepare};
 use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
 use super::window::Windows;
-use super::{Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
+use super::{Charge, Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
 use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
 use crate::error::{Error, Result};
@@ -217,8 +217,9 @@ impl Desk {
         let holdings = self.holdings(operations).await?;
         let releases = operations.iter().filter_map(Operation::release).cloned().collect();
         let postings = ready.iter().filter_map(|ready| ready.as_ref().ok().cloned()).collect();
-        let mut outcome =
-            self.post(Group { postings, holdings: holdings.clone(), releases }).await?;
+        let mut outcome = self
+            .post(Group { postings, holdings: holdings.clone(), releases, ..Group::default() })
+            .await?;
         self.look_again(&holdings, &mut outcome.reserved).await?;
         let mut judged = outcome.verdicts.into_iter();
         let mut verdicts = ready.into_iter().filter_map(|ready| match ready {
@@ -259,6 +260,7 @@ impl Desk {
                 created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
+            charges: asked.charges.clone(),
             windows,
         };
         Ok(asked.iter().zip(windows).map(holding).collect())
@@ -326,7 +328,10 @@ impl Desk {
                     }
                     group.redirect(&newer);
                 }
-                Ok(Applied::Superseded(_)) => return Err(Error::Moved),
+                Ok(Applied::Stale(stale)) if attempt < RETRIES => {
+                    self.place(&mut group, &stale).await?;
+                }
+                Ok(Applied::Superseded(_) | Applied::Stale(_)) => return Err(Error::Moved),
                 Err(error) if error.is_transient() && attempt < RETRIES => {
                     tokio::time::sleep(jitter(attempt + 1)).await;
                 }
@@ -334,6 +339,25 @@ impl Desk {
             }
             attempt += 1;
         }
+    }
+
+    /// Finds the windows of a group again, some of which are another budget's or no more.
+    async fn place(&self, group: &mut Group, stale: &[(Charge, BudgetWindowId)]) -> Result<()> {
+        let moved = self.windows.moved(stale).await?;
+        let is_moved =
+            |(charge, id): &&(Charge, BudgetWindowId)| moved.contains(&(charge.budget, *id));
+        let is_same = stale.iter().all(|stale| is_moved(&stale));
+        for (charge, _) in stale.iter().filter(|stale| !is_moved(stale)) {
+            if let Some(window) = self.windows.forget(charge) {
+                self.newer.invalidate(&window);
+            }
+        }
+        group.moved.extend(moved);
+        if !is_same {
+            let windows = self.windows.of(&group.charges()).await?;
+            group.place(windows);
+        }
+        Ok(())
     }
 
     async fn attempt(&self, group: Group) -> Result<Applied> {
