@@ -96,7 +96,12 @@ pub(super) async fn apply(
     mut group: Group,
 ) -> Result<Applied> {
     let now = deployment.clock.now();
-    let called = group.postings.iter().map(|posting| &posting.name).chain(&group.releases);
+    // Of a key of which nothing is known, only what was held for it.
+    let settling = group
+        .postings
+        .iter()
+        .map(|posting| (&posting.name, (!posting.is_known).then_some(posting.event.api_key_id)));
+    let called = settling.chain(group.releases.iter().map(|name| (name, None)));
     let taken =
         if called.clone().next().is_some() { take(db, called).await? } else { HashMap::new() };
     for posting in &mut group.postings {
@@ -106,7 +111,7 @@ pub(super) async fn apply(
             posting.charge(&held.attribution, held.windows.clone());
         }
     }
-    let standing = Standing::make(db, &group.holdings, now).await?;
+    let standing = Standing::make(db, &group, now).await?;
     let recorded = record(db, &mut group.postings).await?;
     let mut sums = Sums::default();
     for posting in fresh(&group.postings, &recorded) {
@@ -275,34 +280,33 @@ struct Standing {
 
 impl Standing {
     /// Makes the rows of those holdings whose calls are neither settled nor reserved yet.
-    async fn make(
-        db: &impl ConnectionTrait,
-        holdings: &[Holding],
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Moved`] if a row was there that is gone: somebody took it meanwhile.
+    async fn make(db: &impl ConnectionTrait, group: &Group, now: DateTime<Utc>) -> Result<Self> {
         let mut standing = Self::default();
-        if holdings.is_empty() {
-            return Ok(standing);
-        }
-        let names = holdings.iter().map(|holding| &holding.row.name);
-        standing.settled = settled(db, names).await?.into_iter().collect();
         // In one order, and of several with one request id the first.
         let mut wanted: BTreeMap<&CallName, &New> = BTreeMap::new();
-        for holding in holdings {
-            if !standing.settled.contains(&holding.row.name) {
-                wanted.entry(&holding.row.name).or_insert(&holding.row);
-            }
+        for holding in &group.holdings {
+            wanted.entry(&holding.row.name).or_insert(&holding.row);
         }
         let rows: Vec<_> = wanted.into_values().collect();
-        if !rows.is_empty() {
-            standing.made = make(db, &rows).await?.into_iter().collect();
+        if rows.is_empty() {
+            return Ok(standing);
         }
+        standing.made = make(db, &rows).await?.into_iter().collect();
         let others: Vec<_> = rows.iter().filter(|row| !standing.made.contains(&row.id)).collect();
         if !others.is_empty() {
             standing.present = present(db, others.iter().map(|row| &row.name)).await?;
             standing.replace_lapsed(db, &rows, now).await?;
         }
-        Ok(standing)
+        standing.leave_settled(db, group, &rows).await?;
+        let stands = |row: &&New| {
+            standing.settled.contains(&row.name)
+                || standing.present.contains_key(&row.name)
+                || standing.made.contains(&row.id)
+        };
+        if rows.iter().all(stands) { Ok(standing) } else { Err(Error::Moved) }
     }
 
     /// Puts rows in the place of those that are out of time.
@@ -319,10 +323,35 @@ impl Standing {
         if lapsed.is_empty() {
             return Ok(());
         }
-        self.lapsed = take(db, lapsed.iter().map(|row| &row.name)).await?;
+        self.lapsed = take(db, lapsed.iter().map(|row| (&row.name, None))).await?;
         self.made.extend(make(db, &lapsed).await?);
-        for row in lapsed {
+        for row in &lapsed {
             self.present.remove(&row.name);
+        }
+        // Somebody else may have been faster.
+        let others: Vec<_> = lapsed.iter().filter(|row| !self.made.contains(&row.id)).collect();
+        if !others.is_empty() {
+            self.present.extend(present(db, others.iter().map(|row| &row.name)).await?);
+        }
+        Ok(())
+    }
+
+    /// Takes back the rows of calls that are settled: before, by this group, or by whoever was
+    /// waited for when the rows were made.
+    async fn leave_settled(
+        &mut self,
+        db: &impl ConnectionTrait,
+        group: &Group,
+        rows: &[&New],
+    ) -> Result<()> {
+        self.settled = settled(db, rows.iter().map(|row| &row.name)).await?.into_iter().collect();
+        let settling = group.postings.iter().filter(|posting| posting.is_known);
+        self.settled.extend(settling.map(|posting| posting.name.clone()));
+        let made = &mut self.made;
+        let settled = rows.iter().filter(|row| self.settled.contains(&row.name));
+        let ids: Vec<_> = settled.map(|row| row.id).filter(|id| made.remove(id)).collect();
+        if !ids.is_empty() {
+            unmake(db, ids.into_iter()).await?;
         }
         Ok(())
     }
