@@ -3,6 +3,7 @@
 mod correct;
 mod crash;
 mod property;
+mod race;
 mod read;
 mod record;
 mod reserve;

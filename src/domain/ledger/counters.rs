@@ -18,7 +18,7 @@ use crate::error::Result;
 /// A window that is locked by this transaction.
 #[derive(Clone, Debug)]
 pub(super) struct Counter {
-    budget: BudgetId,
+    pub(super) budget: BudgetId,
     counter: Uuid,
     spent: Usd,
     reserved: Usd,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use entity::id::{BudgetAlertId, BudgetWindowId, Id, ReservationId, UsageEventId};
+use entity::id::{BudgetAlertId, BudgetId, BudgetWindowId, Id, ReservationId, UsageEventId};
 use entity::role::{CostSource, EntityKind};
 use entity::usage_event;
 use entity::value::{Ids, Usd};
@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::alert::Alert;
 use super::counters::Counters;
-use super::prepare::{NO_KEY, Posting};
+use super::prepare::{NO_KEY, Posting, placed};
 use super::reservation::{
     CallName, New, Present, Taken, make, name_of, named, present, settled, take, unmake,
 };
 use super::sums::{Sums, tags_json};
-use super::{Code, Reserved, TokenUse, Verdict};
+use super::{Charge, Code, Reserved, TokenUse, Verdict};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) row: New,
+    /// The charges that it is for.
+    pub(super) charges: Vec<Charge>,
     /// The windows, in the order of the charges; none where a budget is no more.
     pub(super) windows: Vec<Option<BudgetWindowId>>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Group {
     pub(super) postings: Vec<Posting>,
     pub(super) holdings: Vec<Holding>,
     pub(super) releases: Vec<CallName>,
+    /// The windows that count for a budget although a fork took them along.
+    pub(super) moved: HashSet<(BudgetId, BudgetWindowId)>,
 }
 
 /// What came of it, in the order of the group.
@@ -58,6 +62,9 @@ pub(super) enum Applied {
     /// Windows that were meant to be current have newer ones: it must be rolled back, and tried
     /// again with these.
     Superseded(HashMap<BudgetWindowId, BudgetWindowId>),
+    /// Windows of charges are another budget's or no more: it must be rolled back, and tried again
+    /// with those that there are.
+    Stale(Vec<(Charge, BudgetWindowId)>),
 }
 
 /// The error of a sum that cannot be stored.
@@ -89,7 +96,12 @@ pub(super) async fn apply(
     mut group: Group,
 ) -> Result<Applied> {
     let now = deployment.clock.now();
-    let called = group.postings.iter().map(|posting| &posting.name).chain(&group.releases);
+    // Of a key of which nothing is known, only what was held for it.
+    let settling = group
+        .postings
+        .iter()
+        .map(|posting| (&posting.name, (!posting.is_known).then_some(posting.event.api_key_id)));
+    let called = settling.chain(group.releases.iter().map(|name| (name, None)));
     let taken =
         if called.clone().next().is_some() { take(db, called).await? } else { HashMap::new() };
     for posting in &mut group.postings {
@@ -99,7 +111,7 @@ pub(super) async fn apply(
             posting.charge(&held.attribution, held.windows.clone());
         }
     }
-    let standing = Standing::make(db, &group.holdings, now).await?;
+    let standing = Standing::make(db, &group, now).await?;
     let recorded = record(db, &mut group.postings).await?;
     let mut sums = Sums::default();
     for posting in fresh(&group.postings, &recorded) {
@@ -107,6 +119,10 @@ pub(super) async fn apply(
     }
     sums.write(db).await?;
     let mut counters = Counters::lock(db, locks(&group, &taken, &standing), now).await?;
+    let stale = stale(&group, &standing, &recorded, &counters);
+    if !stale.is_empty() {
+        return Ok(Applied::Stale(stale));
+    }
     let newer = superseded(&group, &counters);
     if !newer.is_empty() {
         return Ok(Applied::Superseded(newer));
@@ -160,6 +176,27 @@ fn superseded(group: &Group, counters: &Counters) -> HashMap<BudgetWindowId, Bud
     group.current().filter_map(newer).collect()
 }
 
+/// The charges that are new, and whose windows are not their budgets'. What is settled counts where
+/// it was held, or nowhere if that budget is no more.
+fn stale(
+    group: &Group,
+    standing: &Standing,
+    recorded: &Recorded,
+    counters: &Counters,
+) -> Vec<(Charge, BudgetWindowId)> {
+    let charged = fresh(&group.postings, recorded)
+        .flat_map(|posting| posting.charges.iter().zip(posting.windows.iter().copied()));
+    let holdings = group.holdings.iter().filter(|holding| standing.is_new(holding));
+    let wanted = holdings
+        .flat_map(|holding| holding.charges.iter().zip(&holding.windows))
+        .filter_map(|(charge, id)| Some((charge, (*id)?)));
+    let is_stale = |(charge, id): &(&Charge, BudgetWindowId)| match counters.get(*id) {
+        Some(row) => row.budget != charge.budget && !group.moved.contains(&(charge.budget, *id)),
+        None => true,
+    };
+    charged.chain(wanted).filter(is_stale).map(|(charge, id)| (charge.clone(), id)).collect()
+}
+
 impl Outcome {
     /// Takes on what came of further parts.
     pub(super) fn append(&mut self, mut other: Self) {
@@ -195,6 +232,25 @@ impl Group {
         charged.chain(held).copied()
     }
 
+    /// The charges of all its parts.
+    pub(super) fn charges(&self) -> Vec<&[Charge]> {
+        let charged = self.postings.iter().map(|posting| posting.charges.as_slice());
+        charged.chain(self.holdings.iter().map(|holding| holding.charges.as_slice())).collect()
+    }
+
+    /// The same with the windows that its charges have now, in the order of these.
+    pub(super) fn place(&mut self, windows: Vec<Vec<Option<BudgetWindowId>>>) {
+        let mut windows = windows.into_iter();
+        for (posting, windows) in self.postings.iter_mut().zip(&mut windows) {
+            (posting.charges, posting.windows) =
+                placed(std::mem::take(&mut posting.charges), windows);
+        }
+        for (holding, windows) in self.holdings.iter_mut().zip(windows) {
+            holding.row.windows = windows.iter().flatten().copied().collect();
+            holding.windows = windows;
+        }
+    }
+
     /// The same with other windows in the place of some.
     pub(super) fn redirect(&mut self, newer: &HashMap<BudgetWindowId, BudgetWindowId>) {
         let redirect = |id: &mut BudgetWindowId| {
@@ -224,34 +280,33 @@ struct Standing {
 
 impl Standing {
     /// Makes the rows of those holdings whose calls are neither settled nor reserved yet.
-    async fn make(
-        db: &impl ConnectionTrait,
-        holdings: &[Holding],
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Moved`] if a row was there that is gone: somebody took it meanwhile.
+    async fn make(db: &impl ConnectionTrait, group: &Group, now: DateTime<Utc>) -> Result<Self> {
         let mut standing = Self::default();
-        if holdings.is_empty() {
-            return Ok(standing);
-        }
-        let names = holdings.iter().map(|holding| &holding.row.name);
-        standing.settled = settled(db, names).await?.into_iter().collect();
         // In one order, and of several with one request id the first.
         let mut wanted: BTreeMap<&CallName, &New> = BTreeMap::new();
-        for holding in holdings {
-            if !standing.settled.contains(&holding.row.name) {
-                wanted.entry(&holding.row.name).or_insert(&holding.row);
-            }
+        for holding in &group.holdings {
+            wanted.entry(&holding.row.name).or_insert(&holding.row);
         }
         let rows: Vec<_> = wanted.into_values().collect();
-        if !rows.is_empty() {
-            standing.made = make(db, &rows).await?.into_iter().collect();
+        if rows.is_empty() {
+            return Ok(standing);
         }
+        standing.made = make(db, &rows).await?.into_iter().collect();
         let others: Vec<_> = rows.iter().filter(|row| !standing.made.contains(&row.id)).collect();
         if !others.is_empty() {
             standing.present = present(db, others.iter().map(|row| &row.name)).await?;
             standing.replace_lapsed(db, &rows, now).await?;
         }
-        Ok(standing)
+        standing.leave_settled(db, group, &rows).await?;
+        let stands = |row: &&New| {
+            standing.settled.contains(&row.name)
+                || standing.present.contains_key(&row.name)
+                || standing.made.contains(&row.id)
+        };
+        if rows.iter().all(stands) { Ok(standing) } else { Err(Error::Moved) }
     }
 
     /// Puts rows in the place of those that are out of time.
@@ -268,10 +323,35 @@ impl Standing {
         if lapsed.is_empty() {
             return Ok(());
         }
-        self.lapsed = take(db, lapsed.iter().map(|row| &row.name)).await?;
+        self.lapsed = take(db, lapsed.iter().map(|row| (&row.name, None))).await?;
         self.made.extend(make(db, &lapsed).await?);
-        for row in lapsed {
+        for row in &lapsed {
             self.present.remove(&row.name);
+        }
+        // Somebody else may have been faster.
+        let others: Vec<_> = lapsed.iter().filter(|row| !self.made.contains(&row.id)).collect();
+        if !others.is_empty() {
+            self.present.extend(present(db, others.iter().map(|row| &row.name)).await?);
+        }
+        Ok(())
+    }
+
+    /// Takes back the rows of calls that are settled: before, by this group, or by whoever was
+    /// waited for when the rows were made.
+    async fn leave_settled(
+        &mut self,
+        db: &impl ConnectionTrait,
+        group: &Group,
+        rows: &[&New],
+    ) -> Result<()> {
+        self.settled = settled(db, rows.iter().map(|row| &row.name)).await?.into_iter().collect();
+        let settling = group.postings.iter().filter(|posting| posting.is_known);
+        self.settled.extend(settling.map(|posting| posting.name.clone()));
+        let made = &mut self.made;
+        let settled = rows.iter().filter(|row| self.settled.contains(&row.name));
+        let ids: Vec<_> = settled.map(|row| row.id).filter(|id| made.remove(id)).collect();
+        if !ids.is_empty() {
+            unmake(db, ids.into_iter()).await?;
         }
         Ok(())
     }

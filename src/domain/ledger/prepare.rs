@@ -40,6 +40,8 @@ pub(super) struct Posting {
     pub(super) scopes: Vec<Scope>,
     /// The windows that are charged.
     pub(super) windows: Vec<BudgetWindowId>,
+    /// What these windows are, unless a reservation says it.
+    pub(super) charges: Vec<Charge>,
     /// The budgets with limits of tokens a minute, and what counts.
     pub(super) token_limits: Vec<(BudgetId, Uuid)>,
     /// Whether anything is known of the key; else only a reservation can say whom to charge.
@@ -61,6 +63,7 @@ impl Posting {
         event.tag_ids = Ids(attribution.tags.iter().map(|tag| tag.uuid()).collect());
         self.scopes = attribution.scopes().collect();
         self.windows = windows;
+        self.charges = Vec::new();
         self.is_known = true;
         self.is_current = false;
     }
@@ -98,16 +101,24 @@ pub(super) async fn prepare(
     let ids = windows.of(&slices).await?;
     let deployments = Deployments::find(db, waiting).await?;
     let now = deployment.clock.now();
-    let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(ids.into_iter().zip(limits)));
+    let placed = charges.into_iter().zip(ids).map(|(charges, ids)| placed(charges, ids));
+    let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(placed.zip(limits)));
     Ok(ready
-        .map(|((waiting, key), (found, (ids, limits)))| {
+        .map(|((waiting, key), (found, ((charges, windows), limits)))| {
             let key = key?;
-            let windows: Vec<_> = ids.into_iter().flatten().collect();
             let id = deployment.clock.id();
             let posting = posting(id, now, waiting, key, found, windows, &deployments);
-            Ok(Posting { token_limits: limits, ..posting })
+            Ok(Posting { charges, token_limits: limits, ..posting })
         })
         .collect())
+}
+
+/// The charges whose budgets are still there, and their windows.
+pub(super) fn placed(
+    charges: Vec<Charge>,
+    windows: Vec<Option<BudgetWindowId>>,
+) -> (Vec<Charge>, Vec<BudgetWindowId>) {
+    charges.into_iter().zip(windows).filter_map(|(charge, id)| Some((charge, id?))).unzip()
 }
 
 /// The budgets that limit the tokens of a model's calls in a minute, each counter once.
@@ -201,6 +212,7 @@ fn posting(
         event,
         scopes: Vec::new(),
         windows: Vec::new(),
+        charges: Vec::new(),
         token_limits: Vec::new(),
         is_known,
         is_current: false,

@@ -14,20 +14,23 @@ use entity::value::Usd;
 use futures_util::FutureExt as _;
 use moka::sync::Cache;
 use sea_orm::DbBackend;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::post::{Applied, Group, Holding, Outcome, apply, is_overflow};
 use super::prepare::{Waiting, hash_of, prepare};
 use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
 use super::window::Windows;
-use super::{Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
+use super::{Charge, Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
 use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
 use crate::error::{Error, Result};
 
 /// The most operations that wait; more are refused, which is better than an answer too late.
 const WAITING: usize = 4_096;
+
+/// The most events that wait, in however many reports.
+const WAITING_EVENTS: usize = 100 * EVENTS;
 
 /// From so many events on, a group takes no further operation.
 const GROUP_EVENTS: usize = 500;
@@ -49,11 +52,14 @@ enum Operation {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: mpsc::Sender<Waits>,
+    /// Room for events that wait.
+    room: Arc<Semaphore>,
     desk: Arc<Desk>,
 }
 
 /// An operation that waits, and where it is done: while none waits, a worker holds no database.
-type Waits = (Arc<Desk>, Operation);
+/// Its events take room until then.
+type Waits = (Arc<Desk>, Operation, Option<OwnedSemaphorePermit>);
 
 /// One of those who work off the queue.
 #[derive(Debug)]
@@ -80,7 +86,8 @@ impl Ledger {
         // One reads and works out while the other waits for its commit; SQLite has one writer.
         let workers = if deployment.database.backend() == DbBackend::Sqlite { 1 } else { 2 };
         let workers = (0..workers).map(|_| Worker(Arc::clone(&queue))).collect();
-        (Self { queue: sender, desk: Arc::new(desk) }, workers)
+        let room = Arc::new(Semaphore::new(WAITING_EVENTS));
+        (Self { queue: sender, room, desk: Arc::new(desk) }, workers)
     }
 
     /// Records what a gateway reports: 1 to 500 events, each with a verdict of its own.
@@ -105,7 +112,10 @@ impl Ledger {
         }
         if !waiting.is_empty() {
             let (reply, answer) = oneshot::channel();
-            self.enqueue(Operation::Record(waiting, reply))?;
+            let events = u32::try_from(waiting.len()).map_err(Error::internal)?;
+            let room = Arc::clone(&self.room).try_acquire_many_owned(events);
+            let room = room.map_err(|_| Error::Unavailable)?;
+            self.enqueue(Operation::Record(waiting, reply), Some(room))?;
             let mut answered = answer.await.map_err(|_| Error::Unavailable)??.into_iter();
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
                 *verdict = answered.next();
@@ -132,7 +142,7 @@ impl Ledger {
             return Err(Error::input("holds", "hold for a moment to 24 hours"));
         }
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Operation::Reserve(Box::new(reserve), reply))?;
+        self.enqueue(Operation::Reserve(Box::new(reserve), reply), None)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -142,7 +152,7 @@ impl Ledger {
     /// What the database answers.
     pub async fn release(&self, gateway: ApiKeyId, request_id: String) -> Result<bool> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Operation::Release((gateway, request_id), reply))?;
+        self.enqueue(Operation::Release((gateway, request_id), reply), None)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -159,8 +169,9 @@ impl Ledger {
         expire::expire(deployment).await
     }
 
-    fn enqueue(&self, operation: Operation) -> Result<()> {
-        self.queue.try_send((Arc::clone(&self.desk), operation)).map_err(|_| Error::Unavailable)
+    fn enqueue(&self, operation: Operation, room: Option<OwnedSemaphorePermit>) -> Result<()> {
+        let waits = (Arc::clone(&self.desk), operation, room);
+        self.queue.try_send(waits).map_err(|_| Error::Unavailable)
     }
 }
 
@@ -179,11 +190,11 @@ impl Worker {
     /// What waits, at most a group; one worker looks at a time.
     async fn next(&self) -> Option<(Arc<Desk>, Vec<Operation>)> {
         let mut queue = self.0.lock().await;
-        let (desk, operation) = queue.recv().await?;
+        let (desk, operation, _) = queue.recv().await?;
         let mut operations = vec![operation];
         let mut events = operations[0].events();
         while events < GROUP_EVENTS && operations.len() < GROUP_OPERATIONS {
-            let Ok((_, operation)) = queue.try_recv() else { break };
+            let Ok((_, operation, _)) = queue.try_recv() else { break };
             events += operation.events();
             operations.push(operation);
         }
@@ -217,9 +228,13 @@ impl Desk {
         let holdings = self.holdings(operations).await?;
         let releases = operations.iter().filter_map(Operation::release).cloned().collect();
         let postings = ready.iter().filter_map(|ready| ready.as_ref().ok().cloned()).collect();
-        let mut outcome =
-            self.post(Group { postings, holdings: holdings.clone(), releases }).await?;
-        self.look_again(&holdings, &mut outcome.reserved).await?;
+        let mut outcome = self
+            .post(Group { postings, holdings: holdings.clone(), releases, ..Group::default() })
+            .await?;
+        // All of it is durable by now: what was refused is refused if nobody can look again.
+        if let Err(error) = self.look_again(&holdings, &mut outcome.reserved).await {
+            tracing::warn!(error = ?error, "reservations out of time could not be let go of");
+        }
         let mut judged = outcome.verdicts.into_iter();
         let mut verdicts = ready.into_iter().filter_map(|ready| match ready {
             Ok(_) => judged.next(),
@@ -259,6 +274,7 @@ impl Desk {
                 created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
+            charges: asked.charges.clone(),
             windows,
         };
         Ok(asked.iter().zip(windows).map(holding).collect())
@@ -326,7 +342,10 @@ impl Desk {
                     }
                     group.redirect(&newer);
                 }
-                Ok(Applied::Superseded(_)) => return Err(Error::Moved),
+                Ok(Applied::Stale(stale)) if attempt < RETRIES => {
+                    self.place(&mut group, &stale).await?;
+                }
+                Ok(Applied::Superseded(_) | Applied::Stale(_)) => return Err(Error::Moved),
                 Err(error) if error.is_transient() && attempt < RETRIES => {
                     tokio::time::sleep(jitter(attempt + 1)).await;
                 }
@@ -334,6 +353,25 @@ impl Desk {
             }
             attempt += 1;
         }
+    }
+
+    /// Finds the windows of a group again, some of which are another budget's or no more.
+    async fn place(&self, group: &mut Group, stale: &[(Charge, BudgetWindowId)]) -> Result<()> {
+        let moved = self.windows.moved(stale).await?;
+        let is_moved =
+            |(charge, id): &&(Charge, BudgetWindowId)| moved.contains(&(charge.budget, *id));
+        let is_same = stale.iter().all(|stale| is_moved(&stale));
+        for (charge, _) in stale.iter().filter(|stale| !is_moved(stale)) {
+            if let Some(window) = self.windows.forget(charge) {
+                self.newer.invalidate(&window);
+            }
+        }
+        group.moved.extend(moved);
+        if !is_same {
+            let windows = self.windows.of(&group.charges()).await?;
+            group.place(windows);
+        }
+        Ok(())
     }
 
     async fn attempt(&self, group: Group) -> Result<Applied> {

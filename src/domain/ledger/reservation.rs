@@ -64,18 +64,22 @@ pub(super) fn name_of(row: &QueryResult) -> Result<CallName> {
     Ok((gateway, row.try_get("", "request_id")?))
 }
 
-/// Takes away the reservations of calls, and tells what they held.
-pub(super) async fn take(
+/// Takes away the reservations of calls, where a key is given only those of that key, and tells what
+/// they held.
+pub(super) async fn take<'a>(
     db: &impl ConnectionTrait,
-    names: impl Iterator<Item = &CallName> + Clone,
+    calls: impl Iterator<Item = (&'a CallName, Option<ApiKeyId>)> + Clone,
 ) -> Result<HashMap<CallName, Taken>> {
     let backend = db.get_database_backend();
     let rest = format!(
         "DELETE FROM reservations WHERE id IN (SELECT r.id FROM v JOIN reservations r \
-         ON r.gateway_id = v.gateway AND r.request_id = v.request ORDER BY r.id {}) RETURNING *",
+         ON r.gateway_id = v.gateway AND r.request_id = v.request \
+         AND (v.caller IS NULL OR r.api_key_id = v.caller) ORDER BY r.id {}) RETURNING *",
         locking(backend, "r")
     );
-    taken(db, named(names).statement(backend, &rest)).await
+    let named = named(calls.clone().map(|(name, _)| name))
+        .uuid_or_null("caller", calls.map(|(_, key)| key.map(Id::uuid)));
+    taken(db, named.statement(backend, &rest)).await
 }
 
 /// Takes away reservations that are out of time, at most so many; those that somebody settles at

@@ -1,10 +1,10 @@
 //! The rows of windows: found by budget, counter and start, and made on first use.
 //!
 //! A window's id never changes, though a budget that is forked takes its windows along; so ids are
-//! remembered. A window that is new makes its row in a statement of its own: a row without spend
+//! remembered, until a row turns out to be another budget's or no more. A window that is new makes its row in a statement of its own: a row without spend
 //! changes nothing, whatever becomes of the call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::budget_window;
@@ -12,7 +12,7 @@ use entity::id::{BudgetId, BudgetWindowId, Id};
 use entity::value::Usd;
 use moka::sync::Cache;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveEnum, ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel};
 use uuid::Uuid;
 
 use super::Charge;
@@ -70,6 +70,39 @@ impl Windows {
             known.get(&(charge.budget, charge.counter, charge.starts_at)).copied()
         };
         Ok(charges.iter().map(|charges| charges.iter().map(id).collect()).collect())
+    }
+
+    /// Forgets the row of a charge, and returns it.
+    pub(super) fn forget(&self, charge: &Charge) -> Option<BudgetWindowId> {
+        self.ids.remove(&(charge.budget, charge.counter, charge.starts_at))
+    }
+
+    /// Those rows, of some that are not their charges' budgets', in which the charges count all the
+    /// same: a fork took them along, and the scope does not have the budget any more. Who charges it
+    /// speaks of a moment ago.
+    pub(super) async fn moved(
+        &self,
+        stale: &[(Charge, BudgetWindowId)],
+    ) -> Result<HashSet<(BudgetId, BudgetWindowId)>> {
+        let db = self.deployment.database.writing();
+        let statement = Bulk::new()
+            .uuid("budget", stale.iter().map(|(charge, _)| charge.budget.uuid()))
+            .uuid("counter", stale.iter().map(|(charge, _)| charge.counter))
+            .text("kind", stale.iter().map(|(charge, _)| charge.scope.kind.to_value()))
+            .uuid("scope", stale.iter().map(|(charge, _)| charge.scope.id))
+            .uuid("row_id", stale.iter().map(|(_, row)| row.uuid()))
+            .statement(
+                db.get_database_backend(),
+                "SELECT v.budget, v.row_id FROM v JOIN budget_windows w ON w.id = v.row_id \
+                 AND w.scope_id = v.counter WHERE NOT EXISTS (SELECT 1 FROM budget_assignments a \
+                 WHERE a.budget_id = v.budget AND a.scope_kind = v.kind AND a.scope_id = v.scope)",
+            );
+        let rows = db.query_all_raw(statement).await?;
+        let moved = rows.iter().map(|row| {
+            let budget = BudgetId::from_uuid(row.try_get("", "budget")?);
+            Ok((budget, BudgetWindowId::from_uuid(row.try_get("", "row_id")?)))
+        });
+        moved.collect()
     }
 
     async fn find(

@@ -7,10 +7,10 @@ use chrono::{Days, NaiveDate};
 use entity::id::{ApiKeyId, Id, OrganizationId, ProjectId, TeamId, UserId};
 use entity::usage_day;
 use entity::value::{Usd, Words};
-use sea_orm::sea_query::{Expr, ExprTrait, Order, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult, QuerySelect, QueryTrait,
-    Select,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryResult, QuerySelect,
+    QueryTrait, Select,
 };
 use uuid::Uuid;
 
@@ -231,32 +231,62 @@ async fn by_column(reader: &Reader, wanted: &Wanted, by: Dimension) -> Result<Ve
     Ok(groups.into_iter().map(finish).collect())
 }
 
-/// The groups of labels: the roll-up knows them by their combinations.
+/// The groups of labels: the roll-up knows them by their combinations, which the database takes apart.
+/// First which spent most, then what these used on each day.
 async fn by_tag(reader: &Reader, wanted: &Wanted) -> Result<Vec<Group>> {
-    let select = select(reader, wanted)
-        .column(usage_day::Column::Tags)
-        .column(usage_day::Column::Day)
-        .group_by(usage_day::Column::Tags)
-        .group_by(usage_day::Column::Day);
-    let mut tags: BTreeMap<Option<String>, BTreeMap<NaiveDate, Totals>> = BTreeMap::new();
-    for row in rows(reader, select).await? {
-        let (labels, totals) = (row.try_get::<Words>("", "tags")?.0, Totals::read(&row)?);
-        let day: NaiveDate = row.try_get("", "day")?;
-        let none = labels.is_empty().then_some(None);
-        for key in labels.into_iter().map(Some).chain(none) {
-            let days = tags.entry(key).or_default();
-            let sum = days.entry(day).or_default();
-            *sum = sum.plus(&totals);
+    let mut largest = by_label(reader, wanted).limit(wanted.groups);
+    QueryTrait::query(&mut largest)
+        .order_by_expr(sum("spent"), Order::Desc)
+        .order_by(LABEL, Order::Asc);
+    let mut found: Vec<(Option<String>, Totals)> = Vec::new();
+    for row in rows(reader, largest).await? {
+        found.push((Some(row.try_get("", "label")?), Totals::read(&row)?));
+    }
+    let labels: Vec<String> = found.iter().filter_map(|(label, _)| label.clone()).collect();
+    let mut days: HashMap<Option<String>, BTreeMap<NaiveDate, Totals>> = HashMap::new();
+    if !labels.is_empty() {
+        let select = by_label(reader, wanted)
+            .filter(Expr::col(LABEL).is_in(labels))
+            .column(usage_day::Column::Day)
+            .group_by(usage_day::Column::Day);
+        for row in rows(reader, select).await? {
+            let of_label = days.entry(Some(row.try_get("", "label")?)).or_default();
+            of_label.insert(row.try_get("", "day")?, Totals::read(&row)?);
         }
     }
-    let group = |(key, days): (Option<String>, BTreeMap<_, _>)| {
-        let totals = days.values().fold(Totals::default(), |sum: Totals, day| sum.plus(day));
-        Group { key, totals, days: filled(wanted, &days) }
+    let none = select(reader, wanted)
+        .filter(usage_day::Column::Tags.eq(Words::default()))
+        .column(usage_day::Column::Day)
+        .group_by(usage_day::Column::Day);
+    for row in rows(reader, none).await? {
+        days.entry(None).or_default().insert(row.try_get("", "day")?, Totals::read(&row)?);
+    }
+    if let Some(days) = days.get(&None) {
+        found.push((None, days.values().fold(Totals::default(), |sum, day| sum.plus(day))));
+    }
+    found.sort_by(|one, other| (other.1.spent, &one.0).cmp(&(one.1.spent, &other.0)));
+    found.truncate(usize::try_from(wanted.groups).unwrap_or(usize::MAX));
+    let group = |(key, totals): (Option<String>, Totals)| {
+        let days = filled(wanted, days.get(&key).unwrap_or(&BTreeMap::new()));
+        Group { key, totals, days }
     };
-    let mut groups: Vec<_> = tags.into_iter().map(group).collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.totals.spent));
-    groups.truncate(usize::try_from(wanted.groups).unwrap_or(usize::MAX));
-    Ok(groups)
+    Ok(found.into_iter().map(group).collect())
+}
+
+/// A label of a combination that was taken apart.
+const LABEL: (&str, &str) = ("labels", "value");
+
+/// What was used with each label.
+fn by_label(reader: &Reader, wanted: &Wanted) -> Select<usage_day::Entity> {
+    let elements = match reader.db().get_database_backend() {
+        DbBackend::Postgres => Func::cust("jsonb_array_elements_text"),
+        _ => Func::cust("json_each"),
+    };
+    let mut select = select(reader, wanted).expr_as(Expr::col(LABEL), "label");
+    QueryTrait::query(&mut select)
+        .from_function(elements.arg(Expr::col(("usage_daily", "tags"))), LABEL.0)
+        .group_by_col(LABEL);
+    select
 }
 
 /// Every day of the report, those without usage too.

@@ -358,6 +358,65 @@ async fn a_budget_may_go_while_calls_are_under_way() {
     .await;
 }
 
+/// E 19: a fork takes the windows of its scope along; a scope that has the first budget again counts
+/// anew, with or without the fork, and who asks with what was true before the fork is held to it.
+#[tokio::test]
+async fn a_budget_that_is_back_after_a_fork_counts() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        let (gateway, id) = gateway_with_id(app).await;
+        let limits = json!({ "maxSpend": "10", "period": "1d" });
+        let input = json!({ "name": "tier", "limits": limits });
+        let tier = done(&admin, "budgetCreate", input, "budget { id }").await;
+        let tier = tier["budget"]["id"].clone();
+        for keeps_fork in [false, true] {
+            let (team, key) = team_with_key(app, &format!("T {keeps_fork}"), json!([])).await;
+            let attach = json!({ "attach": { "budgetId": tier } });
+            let update = async |budgets: Value| {
+                let input = json!({ "id": team, "budgets": budgets });
+                done(&admin, "teamUpdate", input, "team { id }").await;
+            };
+            let call = |name: &str| format!("{name} {keeps_fork}");
+            update(json!([attach])).await;
+            assert!(is_granted(&reserve(app, &id, &call("tier"), &key, "3").await));
+            record(&gateway, json!([event(&call("tier"), &key, "4")])).await;
+            let before = request(app, &id, &call("before"), &key, "5").await;
+            let edit = json!({ "budgetId": tier, "limits": { "maxSpend": "9" } });
+            update(json!([{ "edit": edit }])).await;
+            assert!(is_granted(&app.app.ledger().reserve(before).await.unwrap()));
+            assert_eq!(numbers(app, &team).await, three("4", "5", "0"));
+            app.app.ledger().release(id.parse().unwrap(), call("before")).await.unwrap();
+            let fork = budget(&admin, "team", &team).await["budget"]["id"].clone();
+            if keeps_fork {
+                update(json!([{ "attach": { "budgetId": fork } }, attach])).await;
+            } else {
+                update(json!([attach])).await;
+            }
+            assert!(is_granted(&reserve(app, &id, &call("back"), &key, "2").await));
+            record(&gateway, json!([event(&call("alone"), &key, "1")])).await;
+            let found = spend(&admin, "team", &team).await["budgets"].clone();
+            let found: Vec<_> = found
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| (row["budget"]["id"] == fork, &row["spent"], &row["reserved"]))
+                .collect();
+            let mut expected = vec![(false, json!("1"), json!("2"))];
+            if keeps_fork {
+                expected.insert(0, (true, json!("5"), json!("2")));
+            }
+            let expected: Vec<_> =
+                expected.iter().map(|(is_fork, spent, held)| (*is_fork, spent, held)).collect();
+            assert_eq!(found, expected);
+            assert!(matches!(
+                reserve(app, &id, &call("much"), &key, "7.1").await,
+                Reserved::Refused(_)
+            ));
+        }
+    })
+    .await;
+}
+
 /// A temporary increase holds for reservations until it is over, and no longer.
 #[tokio::test]
 async fn a_temporary_increase_makes_room_until_it_is_over() {

@@ -1,0 +1,204 @@
+//! What meets itself: one call that is reserved and settled at the same moment, and what fails when the
+//! rest is done.
+
+use chrono::TimeDelta;
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TransactionTrait};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tollkeep::authz::Reference;
+use tollkeep::domain::ledger::{Code, Cost, EVENTS, Report, Reserve, Reserved, Tokens};
+use tollkeep::error::Error;
+
+use super::reserve::{request, reserve};
+use super::{budget, codes, event, gateway_with_id, record, team_with_key};
+use crate::harness::database::{Kind, TestDatabase, kinds};
+use crate::harness::{TestApp, on_each_database};
+use crate::steps::{done, rows, sql_id};
+
+fn report(request: &str, key: &str, cost: &str) -> Report {
+    Report {
+        request_id: request.to_owned(),
+        api_key: Reference::parse(key),
+        model: "gpt-4o".to_owned(),
+        model_id: None,
+        provider: None,
+        tokens: Tokens::default(),
+        cost: Some(Cost::Text(cost.to_owned())),
+        authorized_at: None,
+        occurred_at: None,
+        end_user: None,
+        tags: Vec::new(),
+    }
+}
+
+async fn spent_and_held(app: &TestApp, team: &str) -> (String, String) {
+    let found = budget(&app.admin(), "team", team).await;
+    let text = |field: &str| found[field].as_str().unwrap_or("-").to_owned();
+    (text("spent"), text("reserved"))
+}
+
+fn two(spent: &str, held: &str) -> (String, String) {
+    (spent.to_owned(), held.to_owned())
+}
+
+/// Asks for a reservation while somebody else holds its row and then does something, on PostgreSQL.
+async fn reserve_meanwhile(app: &TestApp, asked: Reserve, meanwhile: &[&str]) -> Reserved {
+    let connection: DatabaseConnection = app.database().await;
+    let other = connection.begin().await.unwrap();
+    other.execute_unprepared("SELECT id FROM reservations FOR UPDATE").await.unwrap();
+    let (first, rest) = meanwhile.split_first().unwrap();
+    other.execute_unprepared(first).await.unwrap();
+    let ledger = app.app.ledger().clone();
+    let task: JoinHandle<Reserved> =
+        tokio::spawn(async move { ledger.reserve(asked).await.unwrap() });
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'tollkeep' AND wait_event_type = 'Lock'";
+    let watch = app.database().await;
+    let waiting = || Statement::from_string(watch.get_database_backend(), sql);
+    while watch.query_one_raw(waiting()).await.unwrap().is_none() {
+        assert!(!task.is_finished(), "nobody waited");
+    }
+    for sql in rest {
+        other.execute_unprepared(sql).await.unwrap();
+    }
+    other.commit().await.unwrap();
+    task.await.unwrap()
+}
+
+/// SECURITY 6, "Idempotency": two that ask for a call that is out of time hold it once.
+#[tokio::test]
+async fn a_call_out_of_time_is_held_anew_by_one() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let app = TestApp::start(&database, &[]).await;
+    let (_, key) = team_with_key(&app, "T", json!([{ "maxSpend": "10" }])).await;
+    let (_, id) = gateway_with_id(&app).await;
+    let asked = request(&app, &id, "x", &key, "1").await;
+    let asked = Reserve { holds: Some(TimeDelta::seconds(30)), ..asked };
+    app.app.ledger().reserve(asked.clone()).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::seconds(30));
+    let outcome = reserve_meanwhile(
+        &app,
+        asked,
+        &[
+            "CREATE TEMPORARY TABLE copied ON COMMIT DROP AS SELECT * FROM reservations",
+            "UPDATE copied SET id = gen_random_uuid(), \
+             expires_at = expires_at + INTERVAL '1 hour'",
+            "DELETE FROM reservations",
+            "INSERT INTO reservations SELECT * FROM copied",
+        ],
+    )
+    .await;
+    let Reserved::Granted { id, is_duplicate, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(is_duplicate, "somebody else held it");
+    let row = sql_id(&app, &id.to_string());
+    assert_eq!(rows(&app, &format!("reservations WHERE id = {row}")).await, 1);
+    app.stop().await;
+    database.drop().await;
+}
+
+/// SECURITY 6, "Reserve → settle": a call that is being settled is not held again.
+#[tokio::test]
+async fn a_call_that_is_being_settled_is_not_held_again() {
+    on_each_database(async |app| {
+        let (team, key) = team_with_key(app, "T", json!([{ "maxSpend": "10" }])).await;
+        let (gateway, id) = gateway_with_id(app).await;
+        let asked = request(app, &id, "x", &key, "3").await;
+        let ledger = app.app.ledger();
+        ledger.reserve(asked.clone()).await.unwrap();
+        let reports = vec![report("x", &key, "2")];
+        let (recorded, again) = tokio::join!(
+            ledger.record(id.parse().unwrap(), reports),
+            ledger.reserve(asked.clone())
+        );
+        assert_eq!(recorded.unwrap()[0].code, Code::Recorded);
+        assert_eq!(again.unwrap(), Reserved::Settled);
+        assert_eq!(spent_and_held(app, &team).await, two("2", "0"));
+        assert_eq!(rows(app, "reservations").await, 0);
+        if app.kind == Kind::Postgres {
+            record(&gateway, json!([event("y", &key, "1")])).await;
+            let asked = request(app, &id, "z", &key, "3").await;
+            ledger.reserve(asked.clone()).await.unwrap();
+            let settle = "INSERT INTO usage_events SELECT (jsonb_populate_record(e, \
+                jsonb_build_object('id', gen_random_uuid(), 'request_id', 'z'))).* \
+                FROM usage_events e WHERE request_id = 'y'";
+            let meanwhile = ["DELETE FROM reservations", settle];
+            assert_eq!(reserve_meanwhile(app, asked, &meanwhile).await, Reserved::Settled);
+            assert_eq!(rows(app, "reservations").await, 0);
+        }
+    })
+    .await;
+}
+
+/// E 20: a report of a key that nobody knows changes nothing, whatever its request id.
+#[tokio::test]
+async fn a_report_of_an_unknown_key_lets_go_of_nothing() {
+    on_each_database(async |app| {
+        let (team, key) = team_with_key(app, "T", json!([{ "maxSpend": "10" }])).await;
+        let (_, gone) = team_with_key(app, "U", json!([])).await;
+        let (gateway, id) = gateway_with_id(app).await;
+        done(&app.admin(), "apiKeyDelete", json!({ "ids": [gone] }), "deletedIds").await;
+        reserve(app, &id, "x", &key, "3").await;
+        let verdicts = record(&gateway, json!([event("x", &gone, "1")])).await;
+        assert_eq!(codes(&verdicts), ["NOT_FOUND"]);
+        assert_eq!(spent_and_held(app, &team).await, two("0", "3"));
+        let verdicts = record(&gateway, json!([event("x", &key, "1")])).await;
+        assert_eq!(codes(&verdicts), ["RECORDED"]);
+        assert_eq!(spent_and_held(app, &team).await, two("1", "0"));
+    })
+    .await;
+}
+
+/// E 20: what is durable is not taken back because what is out of time cannot be let go of.
+#[tokio::test]
+async fn a_refusal_stands_if_nobody_can_look_again() {
+    on_each_database(async |app| {
+        let (_, key) = team_with_key(app, "T", json!([{ "maxSpend": "10" }])).await;
+        let (_, id) = gateway_with_id(app).await;
+        reserve(app, &id, "x", &key, "10").await;
+        let asked = request(app, &id, "y", &key, "1").await;
+        app.clock.set(app.clock.now() + TimeDelta::hours(1));
+        let broken: &[&str] = match app.kind {
+            Kind::Sqlite => &["CREATE TRIGGER broken BEFORE DELETE ON reservations \
+                 WHEN OLD.request_id = 'x' BEGIN SELECT RAISE(ABORT, 'broken'); END"],
+            Kind::Postgres => &[
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql \
+                 AS $$ BEGIN RAISE 'broken'; END $$",
+                "CREATE TRIGGER broken BEFORE DELETE ON reservations \
+                 FOR EACH ROW WHEN (OLD.request_id = 'x') EXECUTE FUNCTION broken()",
+            ],
+        };
+        let database = app.database().await;
+        for sql in broken {
+            database.execute_unprepared(sql).await.unwrap();
+        }
+        let ledger = app.app.ledger();
+        let reports = vec![report("z", &key, "0")];
+        let (recorded, refused) =
+            tokio::join!(ledger.record(id.parse().unwrap(), reports), ledger.reserve(asked));
+        assert_eq!(recorded.unwrap()[0].code, Code::Recorded);
+        assert!(matches!(refused.unwrap(), Reserved::Refused(_)));
+    })
+    .await;
+}
+
+/// SECURITY 4, R7: so many events wait and no more, however few reports bring them.
+#[tokio::test]
+async fn only_so_many_events_wait() {
+    on_each_database(async |app| {
+        let (_, gone) = team_with_key(app, "T", json!([])).await;
+        let (_, id) = gateway_with_id(app).await;
+        done(&app.admin(), "apiKeyDelete", json!({ "ids": [gone] }), "deletedIds").await;
+        let ledger = app.app.ledger();
+        let reports = vec![report("x", &gone, "1"); EVENTS];
+        let all = (0..101).map(|_| ledger.record(id.parse().unwrap(), reports.clone()));
+        let outcomes = futures_util::future::join_all(all).await;
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Unavailable)));
+        assert_eq!(refused.count(), 1);
+        let verdicts = ledger.record(id.parse().unwrap(), reports).await.unwrap();
+        assert!(verdicts.iter().all(|verdict| verdict.code == Code::NotFound));
+    })
+    .await;
+}
