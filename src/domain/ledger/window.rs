@@ -1,8 +1,9 @@
 //! The rows of windows: found by budget, counter and start, and made on first use.
 //!
 //! A window's id never changes, though a budget that is forked takes its windows along; so ids are
-//! remembered, until a row turns out to be another budget's or no more. A window that is new makes its row in a statement of its own: a row without spend
-//! changes nothing, whatever becomes of the call.
+//! remembered, until a row turns out to be another budget's or no more. A window that is new makes
+//! its row in a statement of its own: a row without spend changes nothing, whatever becomes of the
+//! call.
 
 use std::collections::{BTreeMap, HashSet};
 
