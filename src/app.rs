@@ -26,6 +26,7 @@ use crate::domain::ledger::{Ledger, Worker, cost};
 use crate::enforcement::rates::Rates;
 use crate::enforcement::{Enforcement, Settings as EnforcementSettings};
 use crate::graphql::engine::{Engine, EngineError, EngineLimits};
+use crate::http::admission::Admission;
 use crate::http::check;
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
@@ -74,6 +75,7 @@ struct Parts {
     check_headers: Arc<check::Headers>,
     ledger: Ledger,
     last_used: LastUsed,
+    admission: Admission,
     draining: AtomicBool,
 }
 
@@ -165,6 +167,10 @@ impl App {
             ledger,
             deployment,
             last_used,
+            admission: Admission::new(
+                config.limits.concurrent_requests,
+                config.database.acquire_timeout,
+            ),
             config,
             draining: AtomicBool::new(false),
         };
@@ -177,6 +183,11 @@ impl App {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Room for GraphQL requests.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     /// What all requests share.

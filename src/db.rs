@@ -29,6 +29,7 @@ use chrono::{DateTime, Utc};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sea_query::extension::postgres::PgFunc;
 use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef, SimpleExpr};
+use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
@@ -367,6 +368,14 @@ async fn connect_sqlite(
         .test_before_acquire(false)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
+        // SQLite ends a transaction by itself when the disk is full or broken. The driver then fails to roll
+        // it back, takes the connection for one with an open transaction for ever, and would make parts of
+        // that of all later ones: nothing of them would be kept.
+        .map_sqlx_sqlite_pool_opts(|options| {
+            options.before_acquire(|connection, _| {
+                Box::pin(std::future::ready(Ok(!connection.is_in_transaction())))
+            })
+        })
         .map_sqlx_sqlite_opts(move |options| {
             adapt(options)
                 .filename(&path)

@@ -165,15 +165,24 @@ impl Error {
             Self::Unavailable => true,
             Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
             Self::Database(error) => match database_code(error).as_deref() {
-                Some(code) => {
-                    ["08", "53", "57"].iter().any(|class| code.starts_with(class))
-                        || ["55P03", "25P03", "40001", "40P01", "5", "261", "517"].contains(&code)
-                }
+                Some(code) => match sqlite_result(code) {
+                    // Busy, locked, read-only, trouble with the disk, full, cannot be opened.
+                    Some(result) => matches!(result, 5 | 6 | 8 | 10 | 13 | 14),
+                    None => {
+                        ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+                            || ["55P03", "25P03", "40001", "40P01"].contains(&code)
+                    }
+                },
                 None => is_connection_failure(error),
             },
             _ => false,
         }
     }
+}
+
+/// The primary result of a code of SQLite; a SQLSTATE has five characters, and is none.
+fn sqlite_result(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff)
 }
 
 fn runtime_error(error: &DbErr) -> Option<&sea_orm::sqlx::Error> {

@@ -1,5 +1,6 @@
 //! HTTP: the server's routes, and everything that happens to a request before a resolver runs.
 
+pub(crate) mod admission;
 pub mod body;
 pub mod check;
 mod graphql;

@@ -1,13 +1,16 @@
 //! What gateways ask for every call: checks, holds, and reports of usage.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
+use crate::database::Place;
 use crate::load::{Connection, Target};
 use crate::program::{ADMIN_KEY, Program};
-use crate::{Bench, CLIENTS, key, load, number};
+use crate::{Bench, CLIENTS, grouped, key, load, number, pgbench, rows};
 
 /// The events of a report.
-const BATCH: u64 = 100;
+const BATCH: u32 = 100;
 
 /// A team with budgets, a key of it, and the key's id.
 struct Caller {
@@ -17,7 +20,8 @@ struct Caller {
 
 impl Bench {
     /// Checks that are answered from memory, holds with their settlement, and reports.
-    pub(crate) async fn calls(&mut self, name: &'static str, program: &Program) {
+    pub(crate) async fn calls(&mut self, place: &Place, program: &Program) {
+        let name = place.kind.name();
         let admin = program.target(Some(ADMIN_KEY));
         let gateway = key(&admin, "kind: GATEWAY").await;
         let checks = program.target(Some(&gateway)).at("POST /v1/check");
@@ -41,12 +45,47 @@ impl Bench {
         for clients in CLIENTS {
             let what = format!("`/v1/usage`, {BATCH} events of one team");
             if let Some(measured) = self.row(name, &what, &reports, clients, &body).await {
-                self.table.note(&format!("{:.0} events/s", measured.rate * 100.0));
+                let mut note = format!("{:.0} events/s", measured.rate * f64::from(BATCH));
+                if let Some(url) = place.plain_url()
+                    && let Some(plain) = pgbench::ingest(&url, BATCH, clients, self.span).await
+                {
+                    let share = measured.rate / plain;
+                    note.push_str(&format!("; {share:.2} of {plain:.0}/s by pgbench"));
+                }
+                self.table.note(&note);
             }
         }
         for clients in CLIENTS {
             self.hold(name, &caller, &checks, &reports, clients).await;
         }
+    }
+
+    /// What the server holds in memory when it has been asked about so many keys.
+    pub(crate) async fn cached_keys(&mut self, name: &'static str, program: &Program, keys: u64) {
+        let what = format!("resident memory for {} cached keys", grouped(keys));
+        if !what.contains(&self.only) {
+            return;
+        }
+        let admin = program.target(Some(ADMIN_KEY));
+        let checks = program.target(Some(&key(&admin, "kind: GATEWAY").await));
+        let checks = checks.at("POST /v1/check");
+        let mut connection = Connection::open(&checks).await;
+        let before = program.resident_mib();
+        let began = Instant::now();
+        for first in (0..keys).step_by(100) {
+            let part = first..keys.min(first + 100);
+            let one = |number| json!({ "credential": rows::key_secret(number), "model": "gpt-4o" });
+            let body = json!({ "checks": part.map(one).collect::<Vec<_>>() });
+            let decisions = connection.ask(&checks.request(&body)).await.json();
+            let decisions = decisions["decisions"].as_array().unwrap();
+            assert!(decisions.iter().all(|decision| decision["allow"] == true), "{decisions:?}");
+        }
+        let count = f64::from(u32::try_from(keys).unwrap());
+        let rate = count / began.elapsed().as_secs_f64();
+        let grown = program.resident_mib() - before;
+        let each = grown * 1_024.0 / count;
+        let value = format!("{grown:.0} MiB more, {each:.1} KiB each; read at {rate:.0} keys/s");
+        self.table.fact(name, &what, &value);
     }
 
     /// Calls that are held and settled, all under one budget.

@@ -63,7 +63,7 @@ impl Place {
         if kind == Kind::Postgres {
             place.given = given();
             if place.given.is_none() {
-                place.private = Some(PrivateServer::start()?);
+                place.private = Some(PrivateServer::start(true)?);
             }
             place.administer(&format!("CREATE DATABASE {}", database_name())).await;
         }

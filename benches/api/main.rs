@@ -17,6 +17,7 @@ mod calls;
 mod database;
 mod floor;
 mod load;
+mod pgbench;
 mod plain;
 #[path = "../../tests/it/harness/postgres.rs"]
 mod postgres;
@@ -137,7 +138,7 @@ impl Bench {
             let target = program.target(Some(&person));
             self.row(name, "`viewer`, a person's key", &target, clients, &body).await;
         }
-        self.calls(name, &program).await;
+        self.calls(place, &program).await;
         self.models(name, &program, &mut seed).await;
 
         let mut few = Vec::new();
@@ -148,6 +149,7 @@ impl Bench {
             self.one_team(place, &admin, teams, &of).await;
         }
         self.keys(name, &admin, &mut seed).await;
+        self.cached_keys(name, &program, seed.keys.min(100_000)).await;
         let of = format!("{} teams, {} keys", grouped(seed.teams), grouped(seed.keys));
         self.dashboard(place, &admin, &format!("dashboard at {of}"), &few).await;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, Id, ProjectId, TeamId, TeamMembershipId, UserId};
 use entity::role::{ApiKeyKind, Counting, PlatformRole, ScopeKind, TeamRole};
-use entity::value::{Digest, MemberPermissions, ModelAccess, Usd, Words};
+use entity::value::{MemberPermissions, ModelAccess, Usd, Words};
 use entity::{
     api_key, api_key_secret, budget, budget_assignment, budget_window, llm_model, project, team,
     team_membership, user,
@@ -15,9 +15,11 @@ use sea_orm::{
     EntityTrait, IntoActiveModel, ModelTrait, TransactionTrait,
 };
 use serde_json::json;
+use tollkeep::secret::{Pepper, digest_of};
 use uuid::Uuid;
 
 use crate::database::Place;
+use crate::program::PEPPER;
 
 const MEMBERS_OF_TEAM: u64 = 10;
 const KEYS_OF_TEAM: u64 = 5;
@@ -383,14 +385,22 @@ fn key(number: u64, team: u64) -> api_key::Model {
     }
 }
 
-/// A digest that no secret has.
+/// The n-th key's secret.
+pub(crate) fn key_secret(number: u64) -> String {
+    format!("sk-bench-key-0123456789-{number:012}")
+}
+
+/// The pepper of the server as bytes.
+fn pepper() -> Pepper {
+    let byte = |place: usize| u8::from_str_radix(&PEPPER[2 * place..2 * place + 2], 16).unwrap();
+    Pepper::new(std::array::from_fn(byte))
+}
+
 fn secret(number: u64) -> api_key_secret::Model {
-    let mut digest = vec![0xff; 32];
-    digest[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     api_key_secret::Model {
         id: id(number),
         api_key_id: id(number),
-        digest: Digest(digest),
+        digest: digest_of(&key_secret(number), &pepper()),
         pepper_id: 1,
         hint: format!("{:04}", number % 10_000),
         not_after: None,

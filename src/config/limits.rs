@@ -26,6 +26,9 @@ pub struct Limits {
     pub cost: u64,
     /// How many parsed documents are kept for reuse. Default 1000, from 0 (none) to 100000.
     pub document_cache: usize,
+    /// The most GraphQL requests that are worked on at a time; others wait for
+    /// `database.acquire_timeout`, and are told to come back then. Default 16, from 1 to 100000.
+    pub concurrent_requests: usize,
     /// The largest `metadata` of an object, in bytes of JSON. Default 16384, from 0 to 1048576.
     pub metadata_bytes: usize,
 }
@@ -39,6 +42,7 @@ impl Limits {
         faults.range("limits.aliases", self.aliases, 0..=10_000);
         faults.range("limits.cost", self.cost, 100..=10_000_000);
         faults.range("limits.document_cache", self.document_cache, 0..=100_000);
+        faults.range("limits.concurrent_requests", self.concurrent_requests, 1..=100_000);
         faults.range("limits.metadata_bytes", self.metadata_bytes, 0..=1_048_576);
     }
 }
@@ -53,6 +57,7 @@ impl Default for Limits {
             aliases: 60,
             cost: 50_000,
             document_cache: 1000,
+            concurrent_requests: 16,
             metadata_bytes: 16_384,
         }
     }

@@ -145,6 +145,9 @@ async fn answer(
             Err(error) => return refused(&error, id, line),
         };
     }
+    let Some(_room) = app.admission().enter().await else {
+        return refused(&Error::Unavailable, id, line);
+    };
     let info = RequestInfo {
         id: id.to_owned(),
         address: Some(client_address(app, peer, &head.headers)),
@@ -178,10 +181,17 @@ async fn answer(
             }
             let partial = !response.errors.is_empty();
             let status = executed_status(app.config().http.status_profile, form, partial);
-            json(status, form, &response)
+            let mut answer = json(status, form, &response);
+            if line.code.as_deref() == Some(ErrorCode::ServiceUnavailable.word().as_str()) {
+                answer.headers_mut().insert(RETRY_AFTER, SOON);
+            }
+            answer
         }
     }
 }
+
+/// When to come back to a service that is not available.
+const SOON: HeaderValue = HeaderValue::from_static("1");
 
 fn refusal_status(profile: StatusProfile, form: ResponseType) -> StatusCode {
     match (form, profile) {
@@ -410,7 +420,7 @@ fn refused(error: &Error, id: &str, line: &mut Line) -> Response<Body> {
             (StatusCode::BAD_REQUEST, from_error(Error::BadInput(faults.clone())))
         }
         error if error.is_unavailable() => {
-            tracing::warn!(error = ?error, "a credential could not be checked");
+            tracing::warn!(request_id = id, error = ?error, "a request was put off");
             (StatusCode::SERVICE_UNAVAILABLE, from_error(Error::Unavailable))
         }
         error => {
@@ -426,7 +436,7 @@ fn refused(error: &Error, id: &str, line: &mut Line) -> Response<Body> {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(RETRY_AFTER, SOON);
         }
         _ => {}
     }

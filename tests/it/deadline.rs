@@ -13,7 +13,7 @@ const SETTINGS: &[(&str, &str)] =
     &[("TOLLKEEP__HTTP__REQUEST_TIMEOUT", "1s"), ("TOLLKEEP__DATABASE__LOCK_TIMEOUT", "5s")];
 
 /// Begins a transaction past the API, which is in the way of others until it ends.
-async fn hold(app: &TestApp, postgres: &str) -> DatabaseConnection {
+pub(crate) async fn hold(app: &TestApp, postgres: &str) -> DatabaseConnection {
     let database = app.database().await;
     let begin = match app.kind {
         Kind::Sqlite => "BEGIN IMMEDIATE".to_owned(),
@@ -23,7 +23,7 @@ async fn hold(app: &TestApp, postgres: &str) -> DatabaseConnection {
     database
 }
 
-async fn release(held: DatabaseConnection) {
+pub(crate) async fn release(held: DatabaseConnection) {
     held.execute_unprepared("ROLLBACK").await.unwrap();
     held.close().await.unwrap();
 }

@@ -8,6 +8,7 @@ mod access;
 mod access_check;
 mod access_group;
 mod access_group_lists;
+mod admission;
 mod api_key;
 mod api_key_rights;
 mod architecture;

@@ -49,7 +49,7 @@ fn postgres_url(database: &str) -> String {
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         return format!("{base}/{database}{query}");
     }
-    match SERVER.get_or_init(PrivateServer::start) {
+    match SERVER.get_or_init(|| PrivateServer::start(false)) {
         Ok(server) => server.url(database),
         Err(message) => panic!("{message}"),
     }

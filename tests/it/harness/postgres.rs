@@ -98,6 +98,10 @@ until rm -rf -- "$1" || [ "$tries" -eq 0 ]; do
 done
 "#;
 
+/// What a server that works as in service is told after [`SETTINGS`].
+const DURABLE: &[&str] =
+    &["fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on"];
+
 /// A running PostgreSQL server that belongs to this process and ends with it.
 ///
 /// It may be kept in a static: although that is never dropped, the server ends when the process
@@ -105,17 +109,31 @@ done
 #[derive(Debug)]
 pub(crate) struct PrivateServer {
     port: u16,
-    /// Held for its drop, which ends the server.
-    _guard: Guard,
+    programs: PathBuf,
+    is_durable: bool,
+    /// What the server's environment has beside this process's, from its next start on.
+    pub(crate) environment: Vec<(String, String)>,
+    guard: Guard,
 }
 
 impl PrivateServer {
-    /// Makes an empty cluster and returns when its server accepts connections.
+    /// Makes an empty cluster and returns when its server accepts connections. A durable one works
+    /// as in service: it waits for the disk, and keeps what it acknowledged when it is killed.
     ///
     /// The error names the step that failed and quotes the end of the log; it is
     /// [`missing_message`] when PostgreSQL's programs are not on this machine.
-    pub(crate) fn start() -> Result<PrivateServer, String> {
-        Self::start_on(free_port)
+    pub(crate) fn start(is_durable: bool) -> Result<PrivateServer, String> {
+        let programs = find_programs().ok_or_else(|| missing_message().to_owned())?;
+        let mut guard = Guard::start()?;
+        make_cluster(&programs, &mut guard)?;
+        let mut server = Self { port: 0, programs, is_durable, environment: Vec::new(), guard };
+        for _ in 0..PORT_ATTEMPTS {
+            server.port = free_port()?;
+            if server.run()? {
+                return Ok(server);
+            }
+        }
+        Err(format!("starting PostgreSQL: {PORT_ATTEMPTS} free ports were taken before it bound"))
     }
 
     /// The address of one of the server's databases, which need not exist yet.
@@ -125,18 +143,50 @@ impl PrivateServer {
         format!("postgres://{SUPERUSER}@{}:{}/{database}", Ipv4Addr::LOCALHOST, self.port)
     }
 
-    /// [`start`](Self::start) with ports from `next_port`, so that a test can offer a taken one.
-    fn start_on(mut next_port: impl FnMut() -> Result<u16, String>) -> Result<Self, String> {
-        let programs = find_programs().ok_or_else(|| missing_message().to_owned())?;
-        let mut guard = Guard::start()?;
-        make_cluster(&programs, &mut guard)?;
-        for _ in 0..PORT_ATTEMPTS {
-            let port = next_port()?;
-            if start_server(&programs, &mut guard, port)? {
-                return Ok(Self { port, _guard: guard });
-            }
+    /// Starts the cluster's server on its port and waits until it accepts connections.
+    ///
+    /// Gives `false` when the port turned out to be taken: a port is free when it is chosen, but
+    /// anybody may take it before the server binds it.
+    pub(crate) fn run(&mut self) -> Result<bool, String> {
+        let log = self.guard.folder.join("postgres.log");
+        let mut postgres = Command::new(self.programs.join("postgres"));
+        postgres.arg("-D").arg(self.guard.data());
+        // Without a Unix socket there is no path that could be too long for one.
+        postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+        postgres.arg("-c").arg(format!("port={}", self.port));
+        let durable = if self.is_durable { DURABLE } else { &[] };
+        for setting in SETTINGS.iter().chain(durable) {
+            postgres.args(["-c", setting]);
         }
-        Err(format!("starting PostgreSQL: {PORT_ATTEMPTS} free ports were taken before it bound"))
+        postgres.envs(self.environment.iter().cloned());
+        self.guard.run(postgres, &log)?;
+
+        let deadline = Instant::now() + READY_LIMIT;
+        while Instant::now() < deadline {
+            let Some(process) = self.process() else {
+                let tail = tail(&log);
+                return if tail.contains("Address already in use") {
+                    Ok(false)
+                } else {
+                    Err(format!("PostgreSQL ended while it started:\n{tail}"))
+                };
+            };
+            if is_ready(&self.guard.data(), process) {
+                return Ok(true);
+            }
+            thread::sleep(POLL);
+        }
+        Err(format!(
+            "PostgreSQL did not accept connections in {} s:\n{}",
+            READY_LIMIT.as_secs(),
+            tail(&log)
+        ))
+    }
+
+    /// The process of the server while it runs.
+    pub(crate) fn process(&mut self) -> Option<u32> {
+        self.guard.ended().ok()?.is_none().then_some(())?;
+        self.guard.running.as_ref().map(Child::id)
     }
 }
 
@@ -172,51 +222,16 @@ fn make_cluster(programs: &Path, guard: &mut Guard) -> Result<(), String> {
     Err(format!("initdb did not finish in {} s:\n{}", INITDB_LIMIT.as_secs(), tail(&log)))
 }
 
-/// Starts the cluster's server and waits until it accepts connections.
-///
-/// Gives `false` when the port turned out to be taken: a port is free when it is chosen, but
-/// anybody may take it before the server binds it.
-fn start_server(programs: &Path, guard: &mut Guard, port: u16) -> Result<bool, String> {
-    let log = guard.folder.join("postgres.log");
-    let mut postgres = Command::new(programs.join("postgres"));
-    postgres.arg("-D").arg(guard.data());
-    // Without a Unix socket there is no path that could be too long for one.
-    postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
-    postgres.arg("-c").arg(format!("port={port}"));
-    for setting in SETTINGS {
-        postgres.args(["-c", setting]);
-    }
-    guard.run(postgres, &log)?;
-
-    let deadline = Instant::now() + READY_LIMIT;
-    while Instant::now() < deadline {
-        if let Some(status) = guard.ended()? {
-            let tail = tail(&log);
-            return if tail.contains("Address already in use") {
-                Ok(false)
-            } else {
-                Err(format!("PostgreSQL ended while it started ({status}):\n{tail}"))
-            };
-        }
-        if is_ready(&guard.data()) {
-            return Ok(true);
-        }
-        thread::sleep(POLL);
-    }
-    Err(format!(
-        "PostgreSQL did not accept connections in {} s:\n{}",
-        READY_LIMIT.as_secs(),
-        tail(&log)
-    ))
-}
-
 /// Whether the cluster's server accepts connections.
 ///
-/// The postmaster keeps its state in the eighth line of `postmaster.pid`, for `pg_ctl` to read;
-/// looking there needs none of PostgreSQL's client programs.
-fn is_ready(data: &Path) -> bool {
-    fs::read_to_string(data.join("postmaster.pid"))
-        .is_ok_and(|file| file.lines().nth(7).is_some_and(|state| state.trim_end() == "ready"))
+/// The postmaster keeps its process in the first line of `postmaster.pid` and its state in the
+/// eighth, for `pg_ctl` to read; looking there needs none of PostgreSQL's client programs. The file
+/// of one that was killed stays there until the next one has started.
+fn is_ready(data: &Path, process: u32) -> bool {
+    fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|file| {
+        let line = |number| file.lines().nth(number).map(str::trim);
+        line(0) == Some(process.to_string().as_str()) && line(7) == Some("ready")
+    })
 }
 
 /// A port of the loopback interface on which nobody listens at this moment.
@@ -417,7 +432,7 @@ impl User {
 ///
 /// What the caller's PATH names comes first, as it is the caller's choice; the folders after it
 /// are those which distributions leave out of PATH.
-fn find_programs() -> Option<PathBuf> {
+pub(crate) fn find_programs() -> Option<PathBuf> {
     let in_path = env::var_os("PATH")
         .map(|path| env::split_paths(&path).collect::<Vec<_>>())
         .unwrap_or_default()
