@@ -20,7 +20,7 @@ use super::post::{Applied, Group, Holding, Outcome, apply, is_overflow};
 use super::prepare::{Waiting, hash_of, prepare};
 use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
-use super::window::Windows;
+use super::window::{Charged, Windows};
 use super::{Charge, Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
 use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
@@ -254,30 +254,36 @@ impl Desk {
     }
 
     /// The reservations that are asked for, with the rows of their windows.
-    async fn holdings(&self, operations: &[Operation]) -> Result<Vec<Holding>> {
+    async fn holdings<'a>(&self, operations: &'a [Operation]) -> Result<Vec<Holding>> {
         let asked: Vec<&Reserve> = operations.iter().filter_map(Operation::reserve).collect();
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let charges: Vec<_> = asked.iter().map(|asked| asked.charges.as_slice()).collect();
-        let windows = self.windows.of(&charges).await?;
+        let call = |asked: &&'a Reserve| Charged {
+            model: &asked.model,
+            at: asked.at,
+            charges: asked.charges.clone(),
+            windows: Vec::new(),
+        };
+        let mut calls: Vec<_> = asked.iter().map(call).collect();
+        self.windows.place(&mut calls).await?;
         let now = self.deployment.clock.now();
-        let holding = |(asked, windows): (&&Reserve, Vec<Option<BudgetWindowId>>)| Holding {
+        let holding = |(asked, call): (&&Reserve, Charged<'_>)| Holding {
             row: New {
                 id: self.deployment.clock.id(),
                 name: (asked.gateway, asked.request_id.clone()),
                 hash: hash_of(asked),
                 attribution: asked.attribution.clone(),
                 amount: asked.amount,
-                windows: windows.iter().flatten().copied().collect(),
+                windows: call.windows.iter().flatten().copied().collect(),
                 tokens: i64::try_from(asked.tokens).unwrap_or(i64::MAX),
                 created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
-            charges: asked.charges.clone(),
-            windows,
+            charges: call.charges,
+            windows: call.windows,
         };
-        Ok(asked.iter().zip(windows).map(holding).collect())
+        Ok(asked.iter().zip(calls).map(holding).collect())
     }
 
     /// What was refused, again, should reservations be out of time that stood in its way.
