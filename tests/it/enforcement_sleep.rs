@@ -114,6 +114,7 @@ async fn a_machine_that_slept_learns_what_was_spent() {
     let scene = Scene::new(&app).await;
     let input = json!({ "id": scene.key, "budgets": [{ "create": { "maxSpend": "10" } }] });
     done(&app.admin(), "apiKeyUpdate", input, "apiKey { id }").await;
+    scene.follow().await;
     assert_eq!(scene.ask().await.body["remaining"]["usd"], "10");
     let reporter = other.with_key(scene.gateway.key.as_deref());
     record(&reporter, json!([event("x", &scene.key, "4")])).await;
