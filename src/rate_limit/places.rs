@@ -46,12 +46,18 @@ struct Place {
     admits: bool,
 }
 
+/// The limits that somebody looks at, and when.
+type Glance = (Vec<Uuid>, u64);
+
+/// How many places of limits are taken.
+type Taken = Arc<BTreeMap<Uuid, u64>>;
+
 /// The places of requests at once.
 pub(super) struct Places {
     database: Database,
     timeout: Duration,
     wants: Rounds<Want, Told>,
-    looks: Rounds<(Vec<Uuid>, u64), Arc<BTreeMap<Uuid, u64>>>,
+    looks: Rounds<Glance, Taken>,
 }
 
 impl std::fmt::Debug for Places {
@@ -208,10 +214,7 @@ async fn take(database: &Database, wants: Vec<Want>) -> Result<Vec<Told>, Lost> 
 
 /// How many places of each limit are taken, for many who look: they check calls, so that this waits
 /// for none of those who write.
-async fn look(
-    database: &Database,
-    asked: Vec<(Vec<Uuid>, u64)>,
-) -> Result<Vec<Arc<BTreeMap<Uuid, u64>>>, Lost> {
+async fn look(database: &Database, asked: Vec<Glance>) -> Result<Vec<Taken>, Lost> {
     let now = asked.iter().map(|(_, now)| *now).max().unwrap_or(0);
     let ids: BTreeSet<_> = asked.iter().flat_map(|(ids, _)| ids).copied().collect();
     let counted = twice(|| count(database.checking(), ids.iter().copied(), now)).await?;

@@ -75,12 +75,12 @@ impl Place {
             let event = self.used(&format!("{day}-u{}", number % 20), "0.001");
             record(&self.gateway, json!([event]))
         });
-        let give_up = self.gateway.at("/v1/release");
-        let given_up = give_up.post(json!({ "requestIds": names[25..32] }), &[]);
+        let release = self.gateway.at("/v1/release");
+        let released = release.post(json!({ "requestIds": names[25..32] }), &[]);
         let (settled, _, answer) = tokio::join!(
             futures_util::future::join_all(settle),
             futures_util::future::join_all(unheld),
-            given_up
+            released
         );
         assert_eq!(answer.status, 200, "{:#}", answer.body);
         let corrected = &settled[0][0]["usageEventId"];
