@@ -20,6 +20,7 @@ use super::prepare::{NO_KEY, Posting, placed};
 use super::reservation::{CallName, New, Taken, name_of, named, take, unmake};
 use super::standing::Standing;
 use super::sums::{Sums, tags_json};
+use super::window::Charged;
 use super::{Charge, Code, Reserved, TokenUse, Verdict};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
@@ -29,6 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) row: New,
+    /// The model that is called.
+    pub(super) model: String,
     /// The charges that it is for.
     pub(super) charges: Vec<Charge>,
     /// The windows, in the order of the charges; none where a budget is no more.
@@ -238,21 +241,27 @@ impl Group {
         charged.chain(held).copied()
     }
 
-    /// The charges of all its parts.
-    pub(super) fn charges(&self) -> Vec<&[Charge]> {
-        let charged = self.postings.iter().map(|posting| posting.charges.as_slice());
-        charged.chain(self.holdings.iter().map(|holding| holding.charges.as_slice())).collect()
+    /// The calls of all its parts, with what they were charged to when they were judged.
+    pub(super) fn calls(&self) -> Vec<Charged<'_>> {
+        let postings = self.postings.iter().map(|posting| {
+            let event = &posting.event;
+            Charged::new(&event.model, event.authorized_at, posting.charges.clone())
+        });
+        let holdings = self.holdings.iter().map(|holding| {
+            Charged::new(&holding.model, holding.row.created_at, holding.charges.clone())
+        });
+        postings.chain(holdings).collect()
     }
 
-    /// The same with the windows that its charges have now, in the order of these.
-    pub(super) fn place(&mut self, windows: Vec<Vec<Option<BudgetWindowId>>>) {
-        let mut windows = windows.into_iter();
-        for (posting, windows) in self.postings.iter_mut().zip(&mut windows) {
-            (posting.charges, posting.windows) =
-                placed(std::mem::take(&mut posting.charges), windows);
+    /// The same with what its calls are charged to now, in the order of these.
+    pub(super) fn place(&mut self, charged: Vec<(Vec<Charge>, Vec<Option<BudgetWindowId>>)>) {
+        let mut charged = charged.into_iter();
+        for (posting, (charges, windows)) in self.postings.iter_mut().zip(&mut charged) {
+            (posting.charges, posting.windows) = placed(charges, windows);
         }
-        for (holding, windows) in self.holdings.iter_mut().zip(windows) {
+        for (holding, (charges, windows)) in self.holdings.iter_mut().zip(charged) {
             holding.row.windows = windows.iter().flatten().copied().collect();
+            holding.charges = charges;
             holding.windows = windows;
         }
     }

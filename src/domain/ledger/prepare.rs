@@ -101,7 +101,8 @@ pub(super) async fn prepare(
     windows.place(&mut calls).await?;
     let deployments = Deployments::find(db, waiting).await?;
     let now = deployment.clock.now();
-    let placed = calls.into_iter().map(|call| placed(call.charges, call.windows));
+    let placed = calls.into_iter().map(Charged::parts);
+    let placed = placed.map(|(charges, windows)| self::placed(charges, windows));
     let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(placed.zip(limits)));
     Ok(ready
         .map(|((waiting, key), (found, ((charges, windows), limits)))| {
@@ -114,12 +115,8 @@ pub(super) async fn prepare(
 }
 
 fn charged((waiting, charges): (&Waiting, Vec<Charge>)) -> Charged<'_> {
-    Charged {
-        model: &waiting.report.report.model,
-        at: waiting.report.authorized_at,
-        charges,
-        windows: Vec::new(),
-    }
+    let report = &waiting.report;
+    Charged::new(&report.report.model, report.authorized_at, charges)
 }
 
 /// The charges whose budgets are still there, and their windows.

@@ -259,31 +259,29 @@ impl Desk {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let call = |asked: &&'a Reserve| Charged {
-            model: &asked.model,
-            at: asked.at,
-            charges: asked.charges.clone(),
-            windows: Vec::new(),
-        };
+        let call =
+            |asked: &&'a Reserve| Charged::new(&asked.model, asked.at, asked.charges.clone());
         let mut calls: Vec<_> = asked.iter().map(call).collect();
         self.windows.place(&mut calls).await?;
         let now = self.deployment.clock.now();
-        let holding = |(asked, call): (&&Reserve, Charged<'_>)| Holding {
+        let holding = |(asked, (charges, windows)): (&&Reserve, (Vec<Charge>, Vec<_>))| Holding {
             row: New {
                 id: self.deployment.clock.id(),
                 name: (asked.gateway, asked.request_id.clone()),
                 hash: hash_of(asked),
                 attribution: asked.attribution.clone(),
                 amount: asked.amount,
-                windows: call.windows.iter().flatten().copied().collect(),
+                windows: windows.iter().flatten().copied().collect(),
                 tokens: i64::try_from(asked.tokens).unwrap_or(i64::MAX),
                 created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
-            charges: call.charges,
-            windows: call.windows,
+            model: asked.model.clone(),
+            charges,
+            windows,
         };
-        Ok(asked.iter().zip(calls).map(holding).collect())
+        let charged = calls.into_iter().map(Charged::parts);
+        Ok(asked.iter().zip(charged).map(holding).collect())
     }
 
     /// What was refused, again, should reservations be out of time that stood in its way.
@@ -374,8 +372,10 @@ impl Desk {
         }
         group.moved.extend(moved);
         if !is_same {
-            let windows = self.windows.of(&group.charges()).await?;
-            group.place(windows);
+            let mut calls = group.calls();
+            self.windows.place(&mut calls).await?;
+            let charged = calls.into_iter().map(Charged::parts).collect();
+            group.place(charged);
         }
         Ok(())
     }

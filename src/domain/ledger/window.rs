@@ -31,11 +31,11 @@ const REMEMBERED: u64 = 200_000;
 /// A call with what it is charged to, as far as that was known when it was judged.
 #[derive(Clone, Debug)]
 pub(super) struct Charged<'a> {
-    pub(super) model: &'a str,
-    pub(super) at: DateTime<Utc>,
-    pub(super) charges: Vec<Charge>,
+    model: &'a str,
+    at: DateTime<Utc>,
+    charges: Vec<Charge>,
     /// The rows of the charges; none where a budget is no more.
-    pub(super) windows: Vec<Option<BudgetWindowId>>,
+    windows: Vec<Option<BudgetWindowId>>,
 }
 
 /// Finds and makes the rows of windows. Clones share what they remember.
@@ -201,7 +201,16 @@ impl Windows {
     }
 }
 
-impl Charged<'_> {
+impl<'a> Charged<'a> {
+    pub(super) fn new(model: &'a str, at: DateTime<Utc>, charges: Vec<Charge>) -> Self {
+        Self { model, at, charges, windows: Vec::new() }
+    }
+
+    /// What it is charged to.
+    pub(super) fn parts(self) -> (Vec<Charge>, Vec<Option<BudgetWindowId>>) {
+        (self.charges, self.windows)
+    }
+
     /// The scopes of the charges without a row.
     fn lost(&self) -> impl Iterator<Item = Scope> {
         let both = self.charges.iter().zip(&self.windows);

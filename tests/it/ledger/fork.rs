@@ -103,6 +103,28 @@ async fn a_call_from_before_a_budget_was_taken_off_counts_in_the_others() {
     .await;
 }
 
+/// The same of a budget that is gone with its windows, of which this replica knows.
+#[tokio::test]
+async fn a_call_from_before_a_budget_was_replaced_counts_in_the_new_one() {
+    on_each_database(async |app| {
+        let (team, key) = team_with_key(app, "T", json!([{ "maxSpend": "10" }])).await;
+        let (gateway, id) = gateway_with_id(app).await;
+        record(&gateway, json!([event("before", &key, "1")])).await;
+        let [first, second] =
+            [request(app, &id, "x", &key, "3").await, request(app, &id, "y", &key, "3").await];
+        let input = json!({ "id": team, "budgets": [{ "create": { "maxSpend": "5" } }] });
+        done(&app.admin(), "teamUpdate", input, "team { id }").await;
+        let ledger = app.app.ledger();
+        assert!(is_granted(&ledger.reserve(first).await.unwrap()));
+        let Reserved::Refused(shortage) = ledger.reserve(second).await.unwrap() else {
+            panic!("there was no room in the new budget");
+        };
+        assert_eq!(shortage.reserved.to_string(), "3");
+        assert_eq!(budget(&app.admin(), "team", &team).await["reserved"], "3");
+    })
+    .await;
+}
+
 /// The same while the fork is under way: whoever makes a window waits for it.
 #[tokio::test]
 async fn a_window_waits_for_a_fork_that_is_under_way() {
