@@ -16,6 +16,9 @@ use rand::TryRng;
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<RwLock<Source>>, Arc<AtomicU64>);
 
+/// How far a clock may be off before a sample corrects it at once.
+const MOMENT: TimeDelta = TimeDelta::seconds(1);
+
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Sampled { at: DateTime<Utc>, since: Instant },
@@ -57,6 +60,24 @@ impl Clock {
         }
     }
 
+    /// Follows a sample that was taken since an instant of this clock, if the two disagree by more than
+    /// a moment, as they do when the machine slept. Returns by how much the time has changed; that of
+    /// a fixed clock does not.
+    pub fn correct(&self, sample: DateTime<Utc>, since: DateTime<Utc>) -> TimeDelta {
+        let now = self.now();
+        if since - sample <= MOMENT && sample - now <= MOMENT {
+            return TimeDelta::zero();
+        }
+        let mut source = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match *source {
+            Source::Fixed(_) => TimeDelta::zero(),
+            Source::Sampled { .. } => {
+                *source = Source::Sampled { at: sample, since: Instant::now() };
+                sample - now
+            }
+        }
+    }
+
     /// Moves a fixed clock.
     pub fn set(&self, at: DateTime<Utc>) {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Source::Fixed(at);
@@ -91,6 +112,20 @@ pub fn fill_random(buffer: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_that_is_far_off_is_followed_and_told() {
+        let clock = Clock::system();
+        let began = clock.now();
+        assert_eq!(clock.correct(began + TimeDelta::milliseconds(900), began), TimeDelta::zero());
+        let slept = clock.correct(clock.now() + TimeDelta::hours(1), began);
+        assert!(slept > TimeDelta::minutes(59) && clock.now() - began > TimeDelta::minutes(59));
+        let back = clock.correct(began, clock.now());
+        assert!(back < -TimeDelta::minutes(59) && clock.now() - began < TimeDelta::minutes(1));
+        let fixed = Clock::fixed(began);
+        assert_eq!(fixed.correct(began + TimeDelta::hours(1), began), TimeDelta::zero());
+        assert_eq!(fixed.now(), began);
+    }
 
     #[test]
     fn ids_grow_while_time_stands_still() {

@@ -86,7 +86,17 @@ struct Parts {
 struct Polled {
     at: DateTime<Utc>,
     since: Instant,
+    /// When it was made by the database's clock, which goes on while this machine sleeps.
+    read_at: DateTime<Utc>,
     revision: i64,
+}
+
+/// A look at the change log.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    read_at: DateTime<Utc>,
+    /// By how much the time of this process was wrong.
+    correction: TimeDelta,
 }
 
 impl std::fmt::Debug for Enforcement {
@@ -147,7 +157,7 @@ impl Enforcement {
             database: database.clone(),
             clock: clock.clone(),
             pepper: Arc::clone(pepper),
-            polled: RwLock::new(Polled { at, since, revision: mark.revision }),
+            polled: RwLock::new(Polled { at, since, read_at: mark.at, revision: mark.revision }),
             mark: Mutex::new(mark),
             woken: Arc::default(),
             committed: Arc::default(),
@@ -170,25 +180,32 @@ impl Enforcement {
     pub async fn poll(&self) -> Result<()> {
         let parts = &*self.0;
         let (at, since) = (parts.clock.now(), Instant::now());
-        self.follow().await?;
+        let Followed { read_at, correction } = self.follow().await?;
+        let last = self.polled();
+        let passed = (read_at - last.read_at).to_std().unwrap_or_default();
         let db = Counted::new(parts.database.checking().clone(), StatementCount::default());
-        parts.counters.refresh(&db, self.polled().since.elapsed(), at).await?;
+        let at = at + correction;
+        parts.counters.refresh(&db, passed.max(last.since.elapsed()), at).await?;
         let mut polled = parts.polled.write().unwrap_or_else(PoisonError::into_inner);
         // Another poll may have begun later and be over already.
         if polled.since < since {
-            *polled = Polled { at, since, ..*polled };
+            *polled = Polled { at, since, read_at, ..*polled };
         }
         Ok(())
     }
 
     /// Reads what has changed since the last look, and lets go of what was made from it.
-    async fn follow(&self) -> Result<()> {
+    ///
+    /// How long ago that was, this process cannot tell by itself: it may have been stopped, or its
+    /// machine suspended. The database tells its time with the changes.
+    async fn follow(&self) -> Result<Followed> {
         let parts = &*self.0;
         let mut mark = parts.mark.lock().await;
-        let at = parts.clock.now();
+        let began = parts.clock.now();
         let changes = parts.database.changes(&mark, &StatementCount::default()).await?;
-        let last = self.polled();
-        let gap = at - last.at;
+        let read_at = changes.mark.at;
+        let gap = Ord::max(read_at - mark.at, began - self.polled().at);
+        let correction = parts.clock.correct(read_at, began);
         let pruned = TimeDelta::from_std(parts.settings.change_log / 2).unwrap_or(TimeDelta::MAX);
         match &changes.changed {
             // Of what was pruned meanwhile nothing is known.
@@ -202,7 +219,7 @@ impl Enforcement {
         polled.revision = changes.mark.revision;
         drop(polled);
         *mark = changes.mark;
-        Ok(())
+        Ok(Followed { read_at, correction })
     }
 
     /// What counts the rates of calls.

@@ -22,13 +22,18 @@ enum Column {
     BigInt(Vec<i64>),
     Int(Vec<i32>),
     Instant(Vec<DateTime<Utc>>),
+    InstantOrNull(Vec<Option<DateTime<Utc>>>),
     Date(Vec<NaiveDate>),
     Bytes(Vec<Vec<u8>>),
 }
 
 /// Rows for a statement.
 #[derive(Default)]
-pub(crate) struct Bulk(Vec<(&'static str, Column)>);
+pub(crate) struct Bulk {
+    columns: Vec<(&'static str, Column)>,
+    /// Further rows, as tables with names of their own.
+    beside: Vec<(&'static str, Self)>,
+}
 
 macro_rules! columns {
     ($($(#[$doc:meta])* $method:ident($variant:ident, $item:ty);)*) => {$(
@@ -39,7 +44,7 @@ macro_rules! columns {
             name: &'static str,
             items: impl Iterator<Item = $item>,
         ) -> Self {
-            self.0.push((name, Column::$variant(items.collect())));
+            self.columns.push((name, Column::$variant(items.collect())));
             self
         }
     )*};
@@ -68,58 +73,72 @@ impl Bulk {
         int(Int, i32);
         /// A column of instants.
         instant(Instant, DateTime<Utc>);
+        /// A column of instants, some of which are missing; the first of 1970 counts as missing.
+        instant_or_null(InstantOrNull, Option<DateTime<Utc>>);
         /// A column of days.
         date(Date, NaiveDate);
         /// A column of bytes.
         bytes(Bytes, Vec<u8>);
     }
 
+    /// The same, with other rows as a table of this name.
+    pub(crate) fn beside(mut self, name: &'static str, rows: Self) -> Self {
+        self.beside.push((name, rows));
+        self
+    }
+
     /// A statement that reads the rows as the table `v`.
     pub(crate) fn statement(self, backend: DbBackend, rest: &str) -> Statement {
-        let (with, values) = match backend {
-            DbBackend::Sqlite => self.for_sqlite(),
-            _ => self.for_postgres(),
-        };
-        Statement::from_sql_and_values(backend, format!("{with} {rest}"), values)
-    }
-
-    fn for_postgres(self) -> (String, Vec<Value>) {
-        let (mut shown, mut arrays, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let mut values = Vec::new();
-        for (index, (name, column)) in self.0.into_iter().enumerate() {
-            let (kind, form, value) = column.array();
-            shown.push(match form {
-                Form::Plain => name.to_owned(),
-                Form::NullIf(nothing) => format!("NULLIF({name}, {nothing}) AS {name}"),
-                Form::Json => format!("{name}::jsonb AS {name}"),
-            });
-            arrays.push(format!("${}::{kind}[]", index + 1));
-            names.push(name);
-            values.push(value);
+        let mut tables = Vec::new();
+        let Self { columns, beside } = self;
+        let beside = beside.into_iter().map(|(name, rows)| (name, rows.columns));
+        for (name, columns) in std::iter::once(("v", columns)).chain(beside) {
+            let rows = match backend {
+                DbBackend::Sqlite => for_sqlite(columns, &mut values),
+                _ => for_postgres(columns, &mut values),
+            };
+            tables.push(format!("{name} AS ({rows})"));
         }
-        let (shown, arrays, names) = (shown.join(", "), arrays.join(", "), names.join(", "));
-        let text = format!("WITH v AS (SELECT {shown} FROM UNNEST({arrays}) AS u({names}))");
-        (text, values)
+        let text = format!("WITH {} {rest}", tables.join(", "));
+        Statement::from_sql_and_values(backend, text, values)
     }
+}
 
-    fn for_sqlite(self) -> (String, Vec<Value>) {
-        let rows = self.0.first().map_or(0, |(_, column)| column.len());
-        let mut table = vec![Vec::with_capacity(self.0.len()); rows];
-        let mut shown = Vec::new();
-        for (index, (name, column)) in self.0.into_iter().enumerate() {
-            shown.push(if column.is_binary() {
-                format!("unhex(value ->> {index}) AS {name}")
-            } else {
-                format!("value ->> {index} AS {name}")
-            });
-            for (row, cell) in table.iter_mut().zip(column.cells()) {
-                row.push(cell);
-            }
-        }
-        let rows = table.into_iter().map(Json::Array).collect();
-        let text = format!("WITH v AS (SELECT {} FROM json_each(?))", shown.join(", "));
-        (text, vec![Json::Array(rows).to_string().into()])
+fn for_postgres(columns: Vec<(&'static str, Column)>, values: &mut Vec<Value>) -> String {
+    let (mut shown, mut arrays, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, column) in columns {
+        let (kind, form, value) = column.array();
+        shown.push(match form {
+            Form::Plain => name.to_owned(),
+            Form::NullIf(nothing) => format!("NULLIF({name}, {nothing}) AS {name}"),
+            Form::Json => format!("{name}::jsonb AS {name}"),
+        });
+        values.push(value);
+        arrays.push(format!("${}::{kind}[]", values.len()));
+        names.push(name);
     }
+    let (shown, arrays, names) = (shown.join(", "), arrays.join(", "), names.join(", "));
+    format!("SELECT {shown} FROM UNNEST({arrays}) AS u({names})")
+}
+
+fn for_sqlite(columns: Vec<(&'static str, Column)>, values: &mut Vec<Value>) -> String {
+    let rows = columns.first().map_or(0, |(_, column)| column.len());
+    let mut table = vec![Vec::with_capacity(columns.len()); rows];
+    let mut shown = Vec::new();
+    for (index, (name, column)) in columns.into_iter().enumerate() {
+        shown.push(if column.is_binary() {
+            format!("unhex(value ->> {index}) AS {name}")
+        } else {
+            format!("value ->> {index} AS {name}")
+        });
+        for (row, cell) in table.iter_mut().zip(column.cells()) {
+            row.push(cell);
+        }
+    }
+    let rows = table.into_iter().map(Json::Array).collect();
+    values.push(Json::Array(rows).to_string().into());
+    format!("SELECT {} FROM json_each(?)", shown.join(", "))
 }
 
 /// How an array's items are read; an array holds no missing ones, so that something stands for them.
@@ -130,6 +149,8 @@ enum Form {
 }
 
 const NIL: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+const EPOCH: &str = "'1970-01-01T00:00:00Z'::timestamptz";
 
 impl Column {
     fn array(self) -> (&'static str, Form, Value) {
@@ -153,6 +174,10 @@ impl Column {
             Self::Instant(items) => {
                 ("timestamptz", Form::Plain, values(ArrayType::ChronoDateTimeUtc, items))
             }
+            Self::InstantOrNull(items) => {
+                let items = items.into_iter().map(Option::unwrap_or_default);
+                ("timestamptz", Form::NullIf(EPOCH), values(ArrayType::ChronoDateTimeUtc, items))
+            }
             Self::Date(items) => ("date", Form::Plain, values(ArrayType::ChronoDate, items)),
             Self::Bytes(items) => ("bytea", Form::Plain, values(ArrayType::Bytes, items)),
         }
@@ -167,6 +192,7 @@ impl Column {
             Self::BigInt(items) => items.len(),
             Self::Int(items) => items.len(),
             Self::Instant(items) => items.len(),
+            Self::InstantOrNull(items) => items.len(),
             Self::Date(items) => items.len(),
             Self::Bytes(items) => items.len(),
         }
@@ -182,6 +208,7 @@ impl Column {
             items.into_iter().map(Into::into).collect()
         }
         let id = |id: Uuid| Json::String(id.simple().to_string());
+        let form = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, false);
         match self {
             Self::Uuid(items) => items.into_iter().map(id).collect(),
             Self::UuidOrNull(items) => {
@@ -191,10 +218,11 @@ impl Column {
             Self::TextOrNull(items) => json(items),
             Self::BigInt(items) => json(items),
             Self::Int(items) => json(items),
-            Self::Instant(items) => {
-                let form = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, false);
-                json(items.into_iter().map(form).collect::<Vec<_>>())
-            }
+            Self::Instant(items) => json(items.into_iter().map(form).collect::<Vec<_>>()),
+            Self::InstantOrNull(items) => items
+                .into_iter()
+                .map(|item| item.map_or(Json::Null, |at| form(at).into()))
+                .collect(),
             Self::Date(items) => {
                 json(items.into_iter().map(|day| day.to_string()).collect::<Vec<_>>())
             }
@@ -217,6 +245,23 @@ pub(crate) fn locking_free(backend: DbBackend, table: &str) -> String {
     match backend {
         DbBackend::Sqlite => String::new(),
         _ => format!("FOR UPDATE OF {table} SKIP LOCKED"),
+    }
+}
+
+/// The clause that keeps the rows of one table of a query as they are, for as long as the transaction
+/// lasts.
+pub(crate) fn sharing(backend: DbBackend, table: &str) -> String {
+    match backend {
+        DbBackend::Sqlite => String::new(),
+        _ => format!("FOR SHARE OF {table}"),
+    }
+}
+
+/// The clause that keeps them from going, as a foreign key does.
+pub(crate) fn keeping(backend: DbBackend, table: &str) -> String {
+    match backend {
+        DbBackend::Sqlite => String::new(),
+        _ => format!("FOR KEY SHARE OF {table}"),
     }
 }
 

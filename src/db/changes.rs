@@ -14,8 +14,8 @@ use entity::change_log;
 use entity::role::EntityKind;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, RuntimeErr, SqlxError, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryResult,
+    RuntimeErr, SqlxError, Statement,
 };
 use uuid::Uuid;
 
@@ -41,12 +41,15 @@ pub struct Mark {
     known: BTreeSet<i64>,
     /// The highest revision that was read.
     pub revision: i64,
+    /// When it was read, by the database's clock.
+    pub at: DateTime<Utc>,
 }
 
 /// What changed since a mark.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// The objects; none when there were too many to be told.
+    /// The objects; none when there were too many to be told, and when some were pruned before they
+    /// were read.
     pub changed: Option<Vec<Touched>>,
     /// Where to go on.
     pub mark: Mark,
@@ -59,7 +62,12 @@ impl Database {
     /// # Errors
     /// What the database answers.
     pub async fn mark(&self) -> Result<Mark> {
-        let begin = Mark { horizon: i64::MAX, known: BTreeSet::new(), revision: i64::MAX };
+        let begin = Mark {
+            horizon: i64::MAX,
+            known: BTreeSet::new(),
+            revision: i64::MAX,
+            at: DateTime::UNIX_EPOCH,
+        };
         Ok(self.changes(&begin, &StatementCount::default()).await?.mark)
     }
 
@@ -135,9 +143,12 @@ const POSTGRES: &str = "
 WITH moment AS MATERIALIZED (
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS beyond,
+           statement_timestamp() AS now,
+           coalesce((SELECT min(revision) FROM change_log), 0) AS oldest,
            coalesce((SELECT max(revision) FROM change_log), 0) AS newest
 )
-SELECT moment.horizon, moment.newest, log.revision, log.transaction_id, log.entity_kind, log.entity_id
+SELECT moment.horizon, moment.now, moment.oldest, moment.newest,
+       log.revision, log.transaction_id, log.entity_kind, log.entity_id
 FROM moment
 LEFT JOIN change_log log ON log.transaction_id >= $1 AND log.transaction_id < moment.beyond
 ORDER BY log.revision
@@ -146,16 +157,13 @@ LIMIT $2";
 /// Rows of a database that was brought here from another server may tell of transactions that are
 /// still to come here; what can be seen has a number below that of the next one to begin.
 async fn postgres(db: &impl ConnectionTrait, since: &Mark) -> Result<Changes> {
-    let values = [since.horizon.into(), i64::try_from(MOST + 1).unwrap_or(i64::MAX).into()];
+    let values = [since.horizon.into(), most().into()];
     let rows = db
         .query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, POSTGRES, values))
         .await?;
     let first = rows.first().ok_or(Error::Unavailable)?;
     let horizon: i64 = first.try_get("", "horizon")?;
-    let newest: i64 = first.try_get("", "newest")?;
-    // Everything may have been pruned.
-    let revision =
-        if since.revision == i64::MAX { newest } else { Ord::max(newest, since.revision) };
+    let at: DateTime<Utc> = first.try_get("", "now")?;
     let mut known = BTreeSet::new();
     let mut changed = Vec::new();
     for row in &rows {
@@ -164,29 +172,63 @@ async fn postgres(db: &impl ConnectionTrait, since: &Mark) -> Result<Changes> {
             known.insert(revision);
         }
         if !since.known.contains(&revision) {
-            let kind: EntityKind = row.try_get("", "entity_kind")?;
-            changed.push((kind, row.try_get::<Uuid>("", "entity_id")?));
+            changed.push(touched(row)?);
         }
     }
-    let told = rows.len() as u64 <= MOST;
-    let mark = Mark { horizon, known, revision };
+    let told = rows.len() as u64 <= MOST && is_gapless(first, since)?;
+    let mark = Mark { horizon, known, revision: revision(first, since)?, at };
     Ok(Changes { changed: told.then_some(changed), mark })
 }
 
-#[expect(clippy::disallowed_methods, reason = "that something changed is told to nobody")]
+const SQLITE: &str = "
+WITH moment AS (
+    SELECT coalesce((SELECT min(revision) FROM change_log), 0) AS oldest,
+           coalesce((SELECT max(revision) FROM change_log), 0) AS newest
+)
+SELECT moment.oldest, moment.newest, log.revision, log.entity_kind, log.entity_id
+FROM moment
+LEFT JOIN change_log log ON log.revision > ?
+ORDER BY log.revision
+LIMIT ?";
+
 async fn sqlite(db: &impl ConnectionTrait, since: &Mark) -> Result<Changes> {
-    use change_log::Column;
-    let select = change_log::Entity::find();
-    let rows = if since.revision == i64::MAX {
-        select.order_by_desc(Column::Revision).limit(1).all(db).await?
-    } else {
-        let newer = select.filter(Column::Revision.gt(since.revision));
-        newer.order_by_asc(Column::Revision).limit(MOST + 1).all(db).await?
-    };
-    let told = rows.len() as u64 <= MOST;
-    let unchanged = if since.revision == i64::MAX { 0 } else { since.revision };
-    let revision = rows.last().map_or(unchanged, |row| row.revision);
-    let changed = rows.into_iter().map(|row| (row.entity_kind, row.entity_id)).collect();
-    let mark = Mark { horizon: i64::MAX, known: BTreeSet::new(), revision };
+    // Its clock is that of this machine.
+    let at = crate::clock::Clock::system().now();
+    let values = [since.revision.into(), most().into()];
+    let rows =
+        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Sqlite, SQLITE, values)).await?;
+    let first = rows.first().ok_or(Error::Unavailable)?;
+    let mut changed = Vec::new();
+    for row in &rows {
+        if row.try_get::<Option<i64>>("", "revision")?.is_some() {
+            changed.push(touched(row)?);
+        }
+    }
+    let told = rows.len() as u64 <= MOST && is_gapless(first, since)?;
+    let revision = revision(first, since)?;
+    let mark = Mark { horizon: i64::MAX, known: BTreeSet::new(), revision, at };
     Ok(Changes { changed: told.then_some(changed), mark })
+}
+
+/// One row more than is told, so that it shows when there are more.
+fn most() -> i64 {
+    i64::try_from(MOST + 1).unwrap_or(i64::MAX)
+}
+
+fn touched(row: &QueryResult) -> Result<Touched> {
+    let kind: EntityKind = row.try_get("", "entity_kind")?;
+    Ok((kind, row.try_get::<Uuid>("", "entity_id")?))
+}
+
+/// The highest revision that was read. Everything may have been pruned.
+fn revision(row: &QueryResult, since: &Mark) -> Result<i64> {
+    let newest: i64 = row.try_get("", "newest")?;
+    Ok(if since.revision == i64::MAX { newest } else { Ord::max(newest, since.revision) })
+}
+
+/// Whether no row can have been pruned since the mark that it does not know: the log still goes back
+/// to the row after the last one that was read.
+fn is_gapless(row: &QueryResult, since: &Mark) -> Result<bool> {
+    let oldest: i64 = row.try_get("", "oldest")?;
+    Ok(oldest <= since.revision.saturating_add(1))
 }

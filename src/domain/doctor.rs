@@ -3,14 +3,17 @@
 //!
 //! Nothing is changed, and nothing is held against a scope by a rule of its own: limits are compared
 //! by [`super::limit::excess`] and [`super::model_access::excess`], fields by the functions that
-//! check inputs. A healthy database has no breach; whatever the API accepts leaves it so.
+//! check inputs, counters with what the ledger would count. The rows of the ledger itself keep the ids of
+//! what is gone. A healthy database has no breach; whatever the API accepts leaves it so.
 
 mod belonging;
+mod counters;
 mod fields;
 mod limits;
 mod models;
 mod references;
 mod rows;
+mod sums;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +26,8 @@ use serde::Serialize;
 use super::field::Faults;
 use crate::error::{Error, Result};
 
-/// The tables that are not examined: what happened is not held against what is. The rows of the ledger
-/// keep the ids of what is gone, and counters of a minute go by themselves.
+/// The tables that are not examined: what happened is not held against what is, and counters of a
+/// minute go by themselves.
 pub const HISTORY: &[&str] = &[
     "audit_events",
     "budget_alerts",
@@ -32,10 +35,6 @@ pub const HISTORY: &[&str] = &[
     "parallel_leases",
     "rate_limit_windows",
     "replicas",
-    "reservations",
-    "spend_totals",
-    "usage_daily",
-    "usage_events",
 ];
 
 macro_rules! kinds {
@@ -71,6 +70,14 @@ kinds! {
     BudgetInvalid = "BUDGET_INVALID",
     /// The counters of a window are negative, or it ends before it begins.
     WindowInvalid = "WINDOW_INVALID",
+    /// What a window counts as spent is not what its events cost.
+    WindowSpentDiffers = "WINDOW_SPENT_DIFFERS",
+    /// What a window counts as held is not what its reservations hold.
+    WindowReservedDiffers = "WINDOW_RESERVED_DIFFERS",
+    /// The totals of a scope are not the sums of its events.
+    SpendTotalDiffers = "SPEND_TOTAL_DIFFERS",
+    /// A row of the daily roll-up is not the sum of its events.
+    UsageDayDiffers = "USAGE_DAY_DIFFERS",
     /// What searches look at is not what the row is called.
     SearchTextStale = "SEARCH_TEXT_STALE",
     /// A list of models names an access group that does not exist.
@@ -161,6 +168,7 @@ pub async fn examine<C: ConnectionTrait>(
     examination.fields().await?;
     examination.belonging().await?;
     examination.limits().await?;
+    examination.counters().await?;
     Ok(examination.summary)
 }
 

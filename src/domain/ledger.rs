@@ -22,6 +22,7 @@ mod prepare;
 pub mod queue;
 mod report;
 mod reservation;
+mod standing;
 mod sums;
 mod window;
 
@@ -35,6 +36,7 @@ pub use attribution::Attribution;
 pub use cost::Tokens;
 pub use queue::{Ledger, Worker};
 pub use report::{Cost, Report};
+pub(crate) use sums::day_of;
 
 use super::access::decision::is_bound;
 use super::access::facts::BoundBudget;

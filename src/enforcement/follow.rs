@@ -77,7 +77,11 @@ impl Work {
             let enforcement = Enforcement(parts);
             // What was counted can wait for the next poll.
             let polled = async {
-                if is_woken { enforcement.follow().await } else { enforcement.poll().await }
+                if is_woken {
+                    enforcement.follow().await.map(drop)
+                } else {
+                    enforcement.poll().await
+                }
             };
             let polled = timeout(POLL, polled).await;
             let failed = match polled {

@@ -7,7 +7,7 @@
 //! sixty seconds was leased in a span that a row has counted as a whole. A replica that dies loses
 //! its slices by that alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use entity::rate_limit_window;
 use sea_orm::sea_query::OnConflict;
@@ -15,7 +15,7 @@ use sea_orm::{ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilte
 use uuid::Uuid;
 
 use super::slices::SLICE;
-use super::store::Lost;
+use super::store::{Lost, twice};
 use super::window::{MOST, SECOND, Window};
 use super::{LimitKey, instant};
 use crate::db::Database;
@@ -119,20 +119,20 @@ pub(super) async fn exchange(
     Ok(grants)
 }
 
-/// The sums of counters, as the database knows them: what is leased counts as used.
+/// Counters, as the database knows them, for many who look: what is leased counts as used. Whoever
+/// looks checks a call, so that this waits for none of those who write.
 pub(super) async fn look(
     database: &Database,
-    keys: impl Iterator<Item = LimitKey>,
-    now: u64,
-) -> Result<BTreeMap<LimitKey, Window>, Lost> {
-    let ids: BTreeMap<Uuid, LimitKey> = keys.map(|key| (key.id(), key)).collect();
-    let mut windows = read(database.writing(), ids.keys().copied()).await?;
-    let known = ids.into_iter().map(|(id, key)| {
-        let mut window = windows.remove(&id).unwrap_or_default();
-        window.forget(now.saturating_sub(SLICE));
-        (key, window)
-    });
-    Ok(known.collect())
+    asked: Vec<Vec<LimitKey>>,
+) -> Result<Vec<BTreeMap<LimitKey, Window>>, Lost> {
+    let ids: BTreeSet<Uuid> = asked.iter().flatten().map(LimitKey::id).collect();
+    let windows = if ids.is_empty() {
+        BTreeMap::new()
+    } else {
+        twice(|| read(database.checking(), ids.iter().copied())).await?
+    };
+    let window = |key: LimitKey| (key, windows.get(&key.id()).cloned().unwrap_or_default());
+    Ok(asked.into_iter().map(|keys| keys.into_iter().map(window).collect()).collect())
 }
 
 /// Deletes the rows that count no more.

@@ -4,6 +4,7 @@
 //! wait. A row counts until its instant has passed, whoever made it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use entity::parallel_lease;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use super::leases::LEASE;
 use super::rounds::Rounds;
-use super::store::Lost;
+use super::store::{Lost, twice};
 use super::{Kind, Limit, LimitKey, Outcome, Refusal, Standing, instant};
 use crate::db::Database;
 
@@ -45,11 +46,18 @@ struct Place {
     admits: bool,
 }
 
+/// The limits that somebody looks at, and when.
+type Glance = (Vec<Uuid>, u64);
+
+/// How many places of limits are taken.
+type Taken = Arc<BTreeMap<Uuid, u64>>;
+
 /// The places of requests at once.
 pub(super) struct Places {
     database: Database,
     timeout: Duration,
     wants: Rounds<Want, Told>,
+    looks: Rounds<Glance, Taken>,
 }
 
 impl std::fmt::Debug for Places {
@@ -60,7 +68,7 @@ impl std::fmt::Debug for Places {
 
 impl Places {
     pub(super) fn new(database: Database, timeout: Duration) -> Self {
-        Self { database, timeout, wants: Rounds::new() }
+        Self { database, timeout, wants: Rounds::new(), looks: Rounds::new() }
     }
 
     /// Takes a place of every limit, or of none. Tells too whether the lease had none before.
@@ -85,8 +93,14 @@ impl Places {
     /// How the limits of requests at once stand.
     pub(super) async fn peek(&self, limits: &[Limit], now: u64) -> Result<Outcome, Lost> {
         let wanted = wanted(limits);
-        let ids = wanted.iter().map(|(id, _)| *id);
-        let counted = self.in_time(count(self.database.writing(), ids, now)).await?;
+        let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
+        let look = |asked| self.in_time(look(&self.database, asked));
+        let counted = loop {
+            // Nothing is taken by looking, so that whoever was cut off looks again.
+            if let Some(counted) = self.looks.ask((ids.clone(), now), look).await? {
+                break counted;
+            }
+        };
         let place = |(id, most): &(Uuid, u64)| {
             let used = counted.get(id).copied().unwrap_or(0);
             Place { used, admits: used < *most }
@@ -196,6 +210,16 @@ async fn take(database: &Database, wants: Vec<Want>) -> Result<Vec<Told>, Lost> 
     insert(&tx, &taken, now).await?;
     tx.commit().await?;
     Ok(told)
+}
+
+/// How many places of each limit are taken, for many who look: they check calls, so that this waits
+/// for none of those who write.
+async fn look(database: &Database, asked: Vec<Glance>) -> Result<Vec<Taken>, Lost> {
+    let now = asked.iter().map(|(_, now)| *now).max().unwrap_or(0);
+    let ids: BTreeSet<_> = asked.iter().flat_map(|(ids, _)| ids).copied().collect();
+    let counted = twice(|| count(database.checking(), ids.iter().copied(), now)).await?;
+    let counted = Arc::new(counted);
+    Ok(asked.iter().map(|_| Arc::clone(&counted)).collect())
 }
 
 /// How many places of each limit are taken.

@@ -15,7 +15,7 @@ use super::memory::until;
 use super::rounds::Rounds;
 use super::shards::{Locked, Place, Shards, lock};
 use super::store::{Found, Lost};
-use super::window::{MINUTE, SECOND};
+use super::window::{MINUTE, SECOND, Window};
 use super::{Kind, Limit, LimitKey, Outcome, Refusal, Standing, instant};
 use crate::db::Database;
 
@@ -67,6 +67,7 @@ pub(super) struct Slices {
     /// What waits for the next tick.
     changes: Mutex<BTreeMap<LimitKey, Change>>,
     questions: Rounds<Question, ()>,
+    looks: Rounds<Vec<LimitKey>, BTreeMap<LimitKey, Window>>,
     ticked_at: AtomicU64,
 }
 
@@ -176,6 +177,7 @@ impl Slices {
             slices: Shards::new(),
             changes: Mutex::default(),
             questions: Rounds::new(),
+            looks: Rounds::new(),
             ticked_at: AtomicU64::new(0),
         }
     }
@@ -318,8 +320,17 @@ impl Slices {
     /// How the limits of a minute stand, for all replicas together.
     pub(super) async fn peek(&self, limits: &[Limit], now: u64) -> Result<Outcome, Lost> {
         let rates = limits.iter().filter(|limit| limit.key.kind != Kind::Parallel);
-        let keys = rates.map(|limit| limit.key);
-        let windows = self.in_time(exchange::look(&self.database, keys, now)).await?;
+        let keys: Vec<_> = rates.map(|limit| limit.key).collect();
+        let look = |asked| self.in_time(exchange::look(&self.database, asked));
+        let mut windows = loop {
+            // Nothing is taken by looking, so that whoever was cut off looks again.
+            if let Some(windows) = self.looks.ask(keys.clone(), look).await? {
+                break windows;
+            }
+        };
+        for window in windows.values_mut() {
+            window.forget(now.saturating_sub(SLICE));
+        }
         let standing = |limit: &Limit| {
             let Some(window) = windows.get(&limit.key) else { return Standing::default() };
             let left = self.slices.part(&limit.key).get(&limit.key).map_or(0, |s| s.left(now));

@@ -57,6 +57,17 @@ impl From<sea_orm::DbErr> for Lost {
     }
 }
 
+/// Reads, once more if the connection had died before: a pool notices that when it is used.
+pub(super) async fn twice<T, F>(read: impl Fn() -> F) -> Result<T, Lost>
+where
+    F: Future<Output = Result<T, Lost>>,
+{
+    match read().await {
+        Err(Lost::Database(error)) if error.is_unavailable() => read().await,
+        outcome => outcome,
+    }
+}
+
 impl Store {
     pub(super) fn redis(url: &SecretText, timeout: Duration, own_clock: bool) -> Self {
         Self::Redis(Box::new(Redis::new(url, timeout, own_clock)))

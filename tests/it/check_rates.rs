@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::harness::database::{Kind, TestDatabase, kinds};
 use crate::harness::world::{World, api_key};
 use crate::harness::{Answer, Client, TestApp, noon, on_each_database, on_each_database_with};
-use crate::steps::{done, read};
+use crate::steps::{Other, done, read};
 
 /// Counters that tell at once what came back: those of several replicas tell a second later.
 const EXACT: &[(&str, &str)] = &[("TOLLKEEP__RATE_LIMITS__STORE", "memory")];
@@ -117,6 +118,72 @@ async fn each_check_of_a_gateway_is_a_request() {
             allowed(&own.check(json!({ "model": "gpt-4o" })).await);
         }
         allowed(&scene.check().await);
+    })
+    .await;
+}
+
+/// SECURITY 4, R7: a check under a limit of tokens asks the database past those who write, whom it does
+/// not wait for.
+#[tokio::test]
+async fn a_check_under_rates_waits_for_no_writer() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let settings = [
+        ("TOLLKEEP__RATE_LIMITS__STORE", "database"),
+        ("TOLLKEEP__RATE_LIMITS__TIMEOUT", "10s"),
+        ("TOLLKEEP__DATABASE__MAX_CONNECTIONS", "2"),
+        ("TOLLKEEP__DATABASE__ACQUIRE_TIMEOUT", "1m"),
+        ("TOLLKEEP__DATABASE__LOCK_TIMEOUT", "1m"),
+        ("TOLLKEEP__DATABASE__STATEMENT_TIMEOUT", "1m"),
+    ];
+    let app = TestApp::start(&database, &settings).await;
+    let limits = json!({ "tokensPerMinute": 1000, "maxParallelRequests": 5 });
+    let scene = Scene::new(&app, limits).await;
+    scene.use_up("a", 900).await;
+    app.app.rate_limiter().tick(noon()).await;
+    let other = Other::begin(&app, &["SELECT id FROM teams FOR UPDATE"]).await;
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let (admin, team) = (app.admin(), scene.team.clone());
+            tokio::spawn(async move {
+                let input = json!({ "id": team, "name": "Renamed" });
+                done(&admin, "teamUpdate", input, "team { id }").await
+            })
+        })
+        .collect();
+    other.wait_for(&writers).await;
+    let answer = scene.check().await;
+    allowed(&answer);
+    assert_eq!(header(&answer, "x-ratelimit-remaining-tokens"), "100");
+    other.commit(&[]).await;
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    app.stop().await;
+    database.drop().await;
+}
+
+/// Of many calls that are released at once each is answered for itself, in its place.
+#[tokio::test]
+async fn many_calls_are_released_at_once() {
+    on_each_database_with(EXACT, async |app| {
+        let scene = Scene::new(app, json!({ "maxParallelRequests": 5 })).await;
+        let names: Vec<_> = (0..120).map(|number| format!("call-{number}")).collect();
+        let held = [0, 49, 50, 99, 119];
+        for number in held {
+            allowed(&scene.reserve(&names[number], 1).await);
+        }
+        denied(&scene.reserve("more", 1).await, "PARALLEL_REQUESTS_EXCEEDED", "requests");
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let answered = scene.named("/v1/release", &names).await;
+        let told: Vec<_> = (0..120).filter(|number| answered[*number]).collect();
+        assert_eq!((answered.len(), told.as_slice()), (120, held.as_slice()));
+        assert!(scene.named("/v1/release", &names).await.iter().all(|held| !held));
+        for name in &names[..5] {
+            allowed(&scene.reserve(name, 1).await);
+        }
     })
     .await;
 }

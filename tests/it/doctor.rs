@@ -2,6 +2,7 @@
 
 mod cases;
 mod command;
+mod counters;
 mod grown;
 
 use std::collections::BTreeSet;

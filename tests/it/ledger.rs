@@ -2,6 +2,7 @@
 
 mod correct;
 mod crash;
+mod fork;
 mod property;
 mod race;
 mod read;

@@ -30,6 +30,7 @@ mod decision;
 mod doctor;
 mod end_user;
 mod enforcement;
+mod enforcement_sleep;
 mod enforcement_walk;
 mod harness;
 mod http;

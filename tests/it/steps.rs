@@ -1,7 +1,10 @@
 //! What tests do over and over: one mutation, one read, one look into the database past the API.
 
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait,
+};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::harness::{Answer, Client, Kind, TestApp};
 
@@ -61,6 +64,47 @@ pub(crate) async fn execute(app: &TestApp, sql: &str) {
     let database = app.database().await;
     let outcome = database.execute_unprepared(sql).await.unwrap();
     assert!(outcome.rows_affected() > 0, "{sql}");
+}
+
+/// A transaction of somebody else's, on PostgreSQL, for which others wait.
+pub(crate) struct Other {
+    transaction: DatabaseTransaction,
+    _connection: DatabaseConnection,
+    watch: DatabaseConnection,
+}
+
+impl Other {
+    /// Begins with these statements.
+    pub(crate) async fn begin(app: &TestApp, statements: &[&str]) -> Self {
+        let connection = app.database().await;
+        let transaction = connection.begin().await.unwrap();
+        for sql in statements {
+            transaction.execute_unprepared(sql).await.unwrap();
+        }
+        Self { transaction, _connection: connection, watch: app.database().await }
+    }
+
+    /// Goes on when each of these tasks waits for a lock.
+    pub(crate) async fn wait_for<T>(&self, tasks: &[JoinHandle<T>]) {
+        let sql = "SELECT COUNT(*) AS waiting FROM pg_stat_activity \
+                   WHERE datname = current_database() AND application_name = 'tollkeep' \
+                   AND wait_event_type = 'Lock'";
+        let mut waiting = 0;
+        while waiting < tasks.len() {
+            let statement = Statement::from_string(self.watch.get_database_backend(), sql);
+            let row = self.watch.query_one_raw(statement).await.unwrap().unwrap();
+            waiting = usize::try_from(row.try_get::<i64>("", "waiting").unwrap()).unwrap();
+            assert!(tasks.iter().all(|task| !task.is_finished()), "somebody did not wait");
+        }
+    }
+
+    /// Ends with these statements.
+    pub(crate) async fn commit(self, statements: &[&str]) {
+        for sql in statements {
+            self.transaction.execute_unprepared(sql).await.unwrap();
+        }
+        self.transaction.commit().await.unwrap();
+    }
 }
 
 /// An id of the API as SQL writes it.

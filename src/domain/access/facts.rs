@@ -228,6 +228,11 @@ pub fn unknown_end_user(place: Uuid, external_id: &str) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
+/// Whether an id counts an end user that nobody made: rows have ids of version 7.
+pub fn is_unknown_end_user(id: Uuid) -> bool {
+    id.get_version_num() == 8
+}
+
 /// What is known of tags that a call of a key brings, beside those that it carries anyhow.
 ///
 /// # Errors

@@ -25,6 +25,10 @@ pub(super) type Key<E> = <<E as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::Va
 pub(super) struct Pages<E> {
     last: Option<Uuid>,
     is_over: bool,
+    /// Whether the table was read before: then nothing is reported, and no row counted.
+    is_known: bool,
+    /// The first id, and the first one beyond; none where there is no end.
+    span: (Option<Uuid>, Option<Uuid>),
     entity: PhantomData<E>,
 }
 
@@ -34,7 +38,18 @@ where
     Key<E>: Id + TryGetable,
 {
     pub(super) fn new() -> Self {
-        Self { last: None, is_over: false, entity: PhantomData }
+        Self::again(false)
+    }
+
+    /// The same, of a table that may be known by now.
+    pub(super) fn again(is_known: bool) -> Self {
+        let span = (None, None);
+        Self { last: None, is_over: false, is_known, span, entity: PhantomData }
+    }
+
+    /// Those of a span of ids.
+    pub(super) fn within(self, span: (Option<Uuid>, Option<Uuid>)) -> Self {
+        Self { span, ..self }
     }
 
     /// The next page; none after the last. Rows that cannot be read are reported, and left out.
@@ -48,19 +63,28 @@ where
         }
         let id = id_column::<E>()?;
         let mut select = E::find().order_by_asc(id).limit(ROWS);
+        let (from, beyond) = self.span;
         if let Some(last) = self.last {
             select = select.filter(id.gt(last));
+        } else if let Some(from) = from {
+            select = select.filter(id.gte(from));
+        }
+        if let Some(beyond) = beyond {
+            select = select.filter(id.lt(beyond));
         }
         let rows = examination.db.query_all(select.as_query()).await?;
         self.is_over = (rows.len() as u64) < ROWS;
         let table = E::default().table_name().to_owned();
-        *examination.summary.rows.entry(table.clone()).or_default() += rows.len() as u64;
+        if !self.is_known {
+            *examination.summary.rows.entry(table.clone()).or_default() += rows.len() as u64;
+        }
         let mut read = Vec::with_capacity(rows.len());
         for row in rows {
             let id: Key<E> = row.try_get("", "id")?;
             self.last = Some(id.uuid());
             match E::Model::from_query_result(&row, "") {
                 Ok(model) => read.push(model),
+                Err(_) if self.is_known => {}
                 Err(error) => {
                     let message = format!("a row of {table} cannot be read: {error}");
                     examination.found(Kind::RowUnreadable, message, vec![id.to_string()]);

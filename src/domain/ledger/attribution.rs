@@ -14,7 +14,9 @@ use sea_orm::{ActiveEnum, ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use crate::db::bulk::Bulk;
-use crate::domain::access::facts::{BoundBudget, EndUserFacts, Facts, TagFacts, unknown_end_user};
+use crate::domain::access::facts::{
+    BoundBudget, EndUserFacts, Facts, TagFacts, is_unknown_end_user, unknown_end_user,
+};
 use crate::domain::scope::Scope;
 use crate::domain::settings;
 use crate::error::Result;
@@ -52,6 +54,20 @@ impl Attribution {
             user: None,
             end_user: None,
             tags: Vec::new(),
+        }
+    }
+
+    /// Whom an event was charged to.
+    pub fn of_event(event: &usage_event::Model) -> Self {
+        Self {
+            organization: event.organization_id,
+            team: event.team_id,
+            membership: event.team_membership_id,
+            project: event.project_id,
+            user: event.user_id,
+            end_user: event.end_user_id,
+            tags: event.tag_ids.0.iter().map(|id| TagId::from_uuid(*id)).collect(),
+            ..Self::of_key(event.api_key_id)
         }
     }
 
@@ -234,14 +250,8 @@ async fn former(
     rows.iter()
         .map(|row| {
             let event = usage_event::Model::from_query_result(row, "")?;
-            let attribution = Attribution {
-                organization: event.organization_id,
-                team: event.team_id,
-                membership: event.team_membership_id,
-                project: event.project_id,
-                user: event.user_id,
-                ..Attribution::of_key(event.api_key_id)
-            };
+            let who = Attribution::of_event(&event);
+            let attribution = Attribution { end_user: None, tags: Vec::new(), ..who };
             Ok((event.api_key_id, Key { attribution, labels: BTreeSet::new() }))
         })
         .collect()
@@ -291,16 +301,30 @@ async fn tags(
     Ok(found)
 }
 
+/// The scope as [`bound`] is asked for it, of a budget that it found.
+pub(super) fn wanted(scope: Scope) -> Scope {
+    match scope.kind {
+        ScopeKind::EndUser if is_unknown_end_user(scope.id) => {
+            Scope { kind: ScopeKind::EndUserDefault, id: scope.id }
+        }
+        _ => scope,
+    }
+}
+
+/// Where what is in force on a scope is assigned: what holds for every end user that nobody made
+/// stands in one place.
+pub(super) fn stored(scope: &Scope) -> Scope {
+    match scope.kind {
+        ScopeKind::EndUserDefault => Scope::platform_default(ScopeKind::EndUserDefault),
+        _ => *scope,
+    }
+}
+
 /// The budgets in force on scopes, whoever asks.
 pub(super) async fn bound(
     db: &impl ConnectionTrait,
     scopes: &BTreeSet<Scope>,
 ) -> Result<BTreeMap<Scope, Vec<BoundBudget>>> {
-    // What holds for every end user that nobody made stands in one place.
-    let stored = |scope: &Scope| match scope.kind {
-        ScopeKind::EndUserDefault => Scope::platform_default(ScopeKind::EndUserDefault),
-        _ => *scope,
-    };
     let wanted: BTreeSet<_> = scopes.iter().map(stored).collect();
     let statement = Bulk::new()
         .text("kind", wanted.iter().map(|scope| scope.kind.to_value()))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use entity::id::{BudgetWindowId, Id, TagId, UsageEventId};
+use entity::id::{BudgetWindowId, Id, UsageEventId};
 use entity::role::{CostSource, UsageKind};
 use entity::usage_event;
 use entity::value::Usd;
@@ -11,7 +11,7 @@ use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::attribution::Attribution;
-use super::counters::Counters;
+use super::counters::{Counters, Meanwhile};
 use super::post::{insert, is_overflow, raise};
 use super::report::digest;
 use super::sums::Sums;
@@ -19,7 +19,6 @@ use crate::audit::{AuditAction, Event, Subject};
 use crate::authz::{Authorized, Placement, Reference, Resource};
 use crate::db::Tx;
 use crate::domain::field::Faults;
-use crate::domain::scope::Scope;
 use crate::domain::usage;
 use crate::error::{Error, Result};
 
@@ -154,7 +153,7 @@ async fn post(tx: &Tx, event: &usage_event::Model, entry: &usage_event::Model) -
         return Err(Error::Moved);
     }
     let mut sums = Sums::default();
-    sums.add(entry, 0, scopes(event))?;
+    sums.add(entry, 0, Attribution::of_event(event).scopes())?;
     sums.correct(db).await?;
     let windows: BTreeSet<_> =
         event.window_ids.0.iter().map(|id| BudgetWindowId::from_uuid(*id)).collect();
@@ -162,21 +161,6 @@ async fn post(tx: &Tx, event: &usage_event::Model, entry: &usage_event::Model) -
     for window in windows {
         counters.spend(window, entry.cost)?;
     }
-    let alerts = counters.write(db).await?;
+    let alerts = counters.write(db, &Meanwhile::default()).await?;
     raise(db, || tx.id(), &alerts, tx.now()).await
-}
-
-/// The scopes whose totals the event was added to.
-fn scopes(event: &usage_event::Model) -> impl Iterator<Item = Scope> {
-    let attribution = Attribution {
-        organization: event.organization_id,
-        team: event.team_id,
-        membership: event.team_membership_id,
-        project: event.project_id,
-        user: event.user_id,
-        end_user: event.end_user_id,
-        tags: event.tag_ids.0.iter().map(|id| TagId::from_uuid(*id)).collect(),
-        ..Attribution::of_key(event.api_key_id)
-    };
-    attribution.scopes().collect::<Vec<_>>().into_iter()
 }

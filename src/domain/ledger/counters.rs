@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use entity::id::{BudgetId, BudgetWindowId, Id};
 use entity::value::Usd;
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 use uuid::Uuid;
 
 use super::Shortage;
 use super::alert::{self, Alert};
 use super::post::overflow;
+use super::reservation::CallName;
 use crate::db::bulk::{Bulk, clock_of, locking};
 use crate::domain::access::decision::has_room;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A window that is locked by this transaction.
 #[derive(Clone, Debug)]
@@ -28,6 +29,29 @@ pub(super) struct Counter {
     /// The newest window of the same counter, if that is another one.
     pub(super) newer: Option<BudgetWindowId>,
     changed: bool,
+}
+
+/// Calls of which somebody else may have told something that could not be seen before the windows were
+/// locked. Who reserves a call and who settles it see nothing of each other until one of them commits;
+/// but they meet at the locks of the windows, and whoever comes second looks again.
+#[derive(Debug, Default)]
+pub(super) struct Meanwhile<'a> {
+    /// Those for which something is held from now on, and that nobody should have settled.
+    pub(super) held: Vec<&'a CallName>,
+    /// Those that are settled, and for which nothing should be held.
+    pub(super) settled: Vec<&'a CallName>,
+}
+
+impl Meanwhile<'_> {
+    /// The calls as rows of a statement.
+    fn rows(&self) -> Bulk {
+        let all = || self.held.iter().chain(&self.settled);
+        let held = self.held.iter().map(|_| 1).chain(self.settled.iter().map(|_| 0));
+        Bulk::new()
+            .uuid("gateway", all().map(|name| name.0.uuid()))
+            .text("request", all().map(|name| name.1.clone()))
+            .int("held", held)
+    }
 }
 
 /// The windows that are locked.
@@ -113,7 +137,14 @@ impl Counters {
     }
 
     /// Writes what changed, and tells which warnings are due.
-    pub(super) async fn write(self, db: &impl ConnectionTrait) -> Result<Vec<Alert>> {
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when somebody else was faster with one of the calls.
+    pub(super) async fn write(
+        self,
+        db: &impl ConnectionTrait,
+        meanwhile: &Meanwhile<'_>,
+    ) -> Result<Vec<Alert>> {
         let mut alerts = Vec::new();
         let mut changed: Vec<_> = self.0.into_iter().filter(|(_, row)| row.changed).collect();
         if changed.is_empty() {
@@ -132,19 +163,34 @@ impl Counters {
             }));
         }
         let backend = db.get_database_backend();
-        let rest = format!(
+        let update = format!(
             "UPDATE budget_windows SET spent = v.spent, reserved = v.reserved, raised = v.raised, \
              updated_at = {} FROM v WHERE budget_windows.id = v.id",
             clock_of(backend)
         );
-        let statement = Bulk::new()
+        let rows = Bulk::new()
             .uuid("id", changed.iter().map(|(id, _)| id.uuid()))
             .big_int("spent", changed.iter().map(|(_, row)| row.spent.nanos()))
             .big_int("reserved", changed.iter().map(|(_, row)| row.reserved.nanos()))
-            .int("raised", changed.iter().map(|(_, row)| row.raised))
-            .statement(backend, &rest);
-        db.execute_raw(statement).await?;
-        Ok(alerts)
+            .int("raised", changed.iter().map(|(_, row)| row.raised));
+        // SQLite has one writer.
+        let is_alone = meanwhile.held.is_empty() && meanwhile.settled.is_empty();
+        if is_alone || backend == DbBackend::Sqlite {
+            db.execute_raw(rows.statement(backend, &update)).await?;
+            return Ok(alerts);
+        }
+        let rest = format!(
+            "{update} RETURNING EXISTS (SELECT 1 FROM calls c JOIN usage_events e \
+             ON e.gateway_id = c.gateway AND e.request_id = c.request WHERE c.held = 1) \
+             OR EXISTS (SELECT 1 FROM calls c JOIN reservations r \
+             ON r.gateway_id = c.gateway AND r.request_id = c.request WHERE c.held = 0) AS is_crossed"
+        );
+        let statement = rows.beside("calls", meanwhile.rows()).statement(backend, &rest);
+        let row = db.query_all_raw(statement).await?.into_iter().next();
+        match row.map(|row| row.try_get::<bool>("", "is_crossed")).transpose()? {
+            Some(true) => Err(Error::Moved),
+            Some(false) | None => Ok(alerts),
+        }
     }
 }
 

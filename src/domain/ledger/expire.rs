@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::counters::Counters;
+use super::counters::{Counters, Meanwhile};
 use super::post::raise;
 use super::reservation::take_expired;
 use crate::db::Deployment;
@@ -32,7 +32,7 @@ pub(super) async fn expire(deployment: &Deployment) -> Result<u64> {
                 counters.let_go(*window, held.amount);
             }
         }
-        let alerts = counters.write(unit.db()).await?;
+        let alerts = counters.write(unit.db(), &Meanwhile::default()).await?;
         raise(unit.db(), || deployment.clock.id(), &alerts, now).await?;
         unit.commit().await?;
         all += taken.len() as u64;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use entity::id::{BudgetAlertId, BudgetId, BudgetWindowId, Id, ReservationId, UsageEventId};
+use entity::id::{BudgetAlertId, BudgetId, BudgetWindowId, Id, UsageEventId};
 use entity::role::{CostSource, EntityKind};
 use entity::usage_event;
 use entity::value::{Ids, Usd};
@@ -15,12 +15,12 @@ use sea_orm::{ActiveEnum, ConnectionTrait};
 use uuid::Uuid;
 
 use super::alert::Alert;
-use super::counters::Counters;
+use super::counters::{Counters, Meanwhile};
 use super::prepare::{NO_KEY, Posting, placed};
-use super::reservation::{
-    CallName, New, Present, Taken, make, name_of, named, present, settled, take, unmake,
-};
+use super::reservation::{CallName, New, Taken, name_of, named, take, unmake};
+use super::standing::Standing;
 use super::sums::{Sums, tags_json};
+use super::window::Charged;
 use super::{Charge, Code, Reserved, TokenUse, Verdict};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
@@ -30,6 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) row: New,
+    /// The model that is called.
+    pub(super) model: String,
     /// The charges that it is for.
     pub(super) charges: Vec<Charge>,
     /// The windows, in the order of the charges; none where a budget is no more.
@@ -142,7 +144,14 @@ pub(super) async fn apply(
     if !refused.is_empty() {
         unmake(db, refused.into_iter()).await?;
     }
-    let alerts = counters.write(db).await?;
+    let meanwhile = Meanwhile {
+        held: standing.granted(&group.holdings, &reserved).collect(),
+        settled: fresh(&group.postings, &recorded)
+            .map(|posting| &posting.name)
+            .filter(|name| !taken.contains_key(name))
+            .collect(),
+    };
+    let alerts = counters.write(db, &meanwhile).await?;
     raise(db, || deployment.clock.id(), &alerts, now).await?;
     let released = group.releases.iter().map(|name| taken.contains_key(name)).collect();
     Ok(Applied::Done(Outcome {
@@ -232,21 +241,27 @@ impl Group {
         charged.chain(held).copied()
     }
 
-    /// The charges of all its parts.
-    pub(super) fn charges(&self) -> Vec<&[Charge]> {
-        let charged = self.postings.iter().map(|posting| posting.charges.as_slice());
-        charged.chain(self.holdings.iter().map(|holding| holding.charges.as_slice())).collect()
+    /// The calls of all its parts, with what they were charged to when they were judged.
+    pub(super) fn calls(&self) -> Vec<Charged<'_>> {
+        let postings = self.postings.iter().map(|posting| {
+            let event = &posting.event;
+            Charged::new(&event.model, event.authorized_at, posting.charges.clone())
+        });
+        let holdings = self.holdings.iter().map(|holding| {
+            Charged::new(&holding.model, holding.row.created_at, holding.charges.clone())
+        });
+        postings.chain(holdings).collect()
     }
 
-    /// The same with the windows that its charges have now, in the order of these.
-    pub(super) fn place(&mut self, windows: Vec<Vec<Option<BudgetWindowId>>>) {
-        let mut windows = windows.into_iter();
-        for (posting, windows) in self.postings.iter_mut().zip(&mut windows) {
-            (posting.charges, posting.windows) =
-                placed(std::mem::take(&mut posting.charges), windows);
+    /// The same with what its calls are charged to now, in the order of these.
+    pub(super) fn place(&mut self, charged: Vec<(Vec<Charge>, Vec<Option<BudgetWindowId>>)>) {
+        let mut charged = charged.into_iter();
+        for (posting, (charges, windows)) in self.postings.iter_mut().zip(&mut charged) {
+            (posting.charges, posting.windows) = placed(charges, windows);
         }
-        for (holding, windows) in self.holdings.iter_mut().zip(windows) {
+        for (holding, (charges, windows)) in self.holdings.iter_mut().zip(charged) {
             holding.row.windows = windows.iter().flatten().copied().collect();
+            holding.charges = charges;
             holding.windows = windows;
         }
     }
@@ -265,149 +280,6 @@ impl Group {
             holding.windows.iter_mut().flatten().for_each(redirect);
             holding.row.windows.iter_mut().for_each(redirect);
         }
-    }
-}
-
-/// What stands under the request ids of the holdings of a group.
-#[derive(Default)]
-struct Standing {
-    made: HashSet<ReservationId>,
-    present: HashMap<CallName, Present>,
-    settled: HashSet<CallName>,
-    /// What was held under the same request ids, and is out of time.
-    lapsed: HashMap<CallName, Taken>,
-}
-
-impl Standing {
-    /// Makes the rows of those holdings whose calls are neither settled nor reserved yet.
-    ///
-    /// # Errors
-    /// [`Error::Moved`] if a row was there that is gone: somebody took it meanwhile.
-    async fn make(db: &impl ConnectionTrait, group: &Group, now: DateTime<Utc>) -> Result<Self> {
-        let mut standing = Self::default();
-        // In one order, and of several with one request id the first.
-        let mut wanted: BTreeMap<&CallName, &New> = BTreeMap::new();
-        for holding in &group.holdings {
-            wanted.entry(&holding.row.name).or_insert(&holding.row);
-        }
-        let rows: Vec<_> = wanted.into_values().collect();
-        if rows.is_empty() {
-            return Ok(standing);
-        }
-        standing.made = make(db, &rows).await?.into_iter().collect();
-        let others: Vec<_> = rows.iter().filter(|row| !standing.made.contains(&row.id)).collect();
-        if !others.is_empty() {
-            standing.present = present(db, others.iter().map(|row| &row.name)).await?;
-            standing.replace_lapsed(db, &rows, now).await?;
-        }
-        standing.leave_settled(db, group, &rows).await?;
-        let stands = |row: &&New| {
-            standing.settled.contains(&row.name)
-                || standing.present.contains_key(&row.name)
-                || standing.made.contains(&row.id)
-        };
-        if rows.iter().all(stands) { Ok(standing) } else { Err(Error::Moved) }
-    }
-
-    /// Puts rows in the place of those that are out of time.
-    async fn replace_lapsed(
-        &mut self,
-        db: &impl ConnectionTrait,
-        rows: &[&New],
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let is_lapsed = |row: &&&New| {
-            self.present.get(&row.name).is_some_and(|present| present.expires_at <= now)
-        };
-        let lapsed: Vec<&New> = rows.iter().filter(is_lapsed).copied().collect();
-        if lapsed.is_empty() {
-            return Ok(());
-        }
-        self.lapsed = take(db, lapsed.iter().map(|row| (&row.name, None))).await?;
-        self.made.extend(make(db, &lapsed).await?);
-        for row in &lapsed {
-            self.present.remove(&row.name);
-        }
-        // Somebody else may have been faster.
-        let others: Vec<_> = lapsed.iter().filter(|row| !self.made.contains(&row.id)).collect();
-        if !others.is_empty() {
-            self.present.extend(present(db, others.iter().map(|row| &row.name)).await?);
-        }
-        Ok(())
-    }
-
-    /// Takes back the rows of calls that are settled: before, by this group, or by whoever was
-    /// waited for when the rows were made.
-    async fn leave_settled(
-        &mut self,
-        db: &impl ConnectionTrait,
-        group: &Group,
-        rows: &[&New],
-    ) -> Result<()> {
-        self.settled = settled(db, rows.iter().map(|row| &row.name)).await?.into_iter().collect();
-        let settling = group.postings.iter().filter(|posting| posting.is_known);
-        self.settled.extend(settling.map(|posting| posting.name.clone()));
-        let made = &mut self.made;
-        let settled = rows.iter().filter(|row| self.settled.contains(&row.name));
-        let ids: Vec<_> = settled.map(|row| row.id).filter(|id| made.remove(id)).collect();
-        if !ids.is_empty() {
-            unmake(db, ids.into_iter()).await?;
-        }
-        Ok(())
-    }
-
-    fn is_new(&self, holding: &Holding) -> bool {
-        self.made.contains(&holding.row.id)
-    }
-
-    /// Holds what there is room for, in the order of the group.
-    fn decide(&self, holdings: &[Holding], counters: &mut Counters) -> Vec<Reserved> {
-        let mut first: HashMap<&CallName, (Uuid, Reserved)> = HashMap::new();
-        let mut decided = Vec::with_capacity(holdings.len());
-        for holding in holdings {
-            let row = &holding.row;
-            let again = |id: ReservationId, hash: Uuid, expires_at| {
-                if hash == row.hash {
-                    Reserved::Granted { id, expires_at, is_duplicate: true }
-                } else {
-                    Reserved::Conflict
-                }
-            };
-            let outcome = if self.settled.contains(&row.name) {
-                Reserved::Settled
-            } else if let Some(present) = self.present.get(&row.name) {
-                again(present.id, present.hash, present.expires_at)
-            } else if let Some((hash, outcome)) = first.get(&row.name) {
-                match outcome {
-                    Reserved::Granted { id, expires_at, .. } => again(*id, *hash, *expires_at),
-                    outcome if *hash == row.hash => outcome.clone(),
-                    _ => Reserved::Conflict,
-                }
-            } else {
-                let outcome = match counters.hold(&holding.windows, row.amount) {
-                    Ok(()) => Reserved::Granted {
-                        id: row.id,
-                        expires_at: row.expires_at,
-                        is_duplicate: false,
-                    },
-                    Err(shortage) => Reserved::Refused(shortage),
-                };
-                first.insert(&row.name, (row.hash, outcome.clone()));
-                outcome
-            };
-            decided.push(outcome);
-        }
-        decided
-    }
-
-    /// The rows that were made for holdings that are refused.
-    fn refused(&self, holdings: &[Holding], decided: &[Reserved]) -> Vec<ReservationId> {
-        let both = holdings.iter().zip(decided);
-        both.filter(|(holding, outcome)| {
-            self.is_new(holding) && matches!(outcome, Reserved::Refused(_))
-        })
-        .map(|(holding, _)| holding.row.id)
-        .collect()
     }
 }
 

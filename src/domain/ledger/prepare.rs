@@ -15,7 +15,7 @@ use super::attribution::{Attribution, Caller, Found, bound, find};
 use super::cost::{Call, Priced, price};
 use super::report::Checked;
 use super::reservation::CallName;
-use super::window::Windows;
+use super::window::{Charged, Windows};
 use super::{Charge, Code, Verdict, charges};
 use crate::db::Deployment;
 use crate::db::bulk::Bulk;
@@ -97,11 +97,12 @@ pub(super) async fn prepare(
             (charges(budgets, model, report.authorized_at), limits)
         })
         .unzip();
-    let slices: Vec<&[Charge]> = charges.iter().map(Vec::as_slice).collect();
-    let ids = windows.of(&slices).await?;
+    let mut calls: Vec<_> = waiting.iter().zip(charges).map(charged).collect();
+    windows.place(&mut calls).await?;
     let deployments = Deployments::find(db, waiting).await?;
     let now = deployment.clock.now();
-    let placed = charges.into_iter().zip(ids).map(|(charges, ids)| placed(charges, ids));
+    let placed = calls.into_iter().map(Charged::parts);
+    let placed = placed.map(|(charges, windows)| self::placed(charges, windows));
     let ready = waiting.iter().zip(keys).zip(found.into_iter().zip(placed.zip(limits)));
     Ok(ready
         .map(|((waiting, key), (found, ((charges, windows), limits)))| {
@@ -111,6 +112,11 @@ pub(super) async fn prepare(
             Ok(Posting { charges, token_limits: limits, ..posting })
         })
         .collect())
+}
+
+fn charged((waiting, charges): (&Waiting, Vec<Charge>)) -> Charged<'_> {
+    let report = &waiting.report;
+    Charged::new(&report.report.model, report.authorized_at, charges)
 }
 
 /// The charges whose budgets are still there, and their windows.

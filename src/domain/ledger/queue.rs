@@ -20,7 +20,7 @@ use super::post::{Applied, Group, Holding, Outcome, apply, is_overflow};
 use super::prepare::{Waiting, hash_of, prepare};
 use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
-use super::window::Windows;
+use super::window::{Charged, Windows};
 use super::{Charge, Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
 use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
@@ -254,15 +254,17 @@ impl Desk {
     }
 
     /// The reservations that are asked for, with the rows of their windows.
-    async fn holdings(&self, operations: &[Operation]) -> Result<Vec<Holding>> {
+    async fn holdings<'a>(&self, operations: &'a [Operation]) -> Result<Vec<Holding>> {
         let asked: Vec<&Reserve> = operations.iter().filter_map(Operation::reserve).collect();
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let charges: Vec<_> = asked.iter().map(|asked| asked.charges.as_slice()).collect();
-        let windows = self.windows.of(&charges).await?;
+        let call =
+            |asked: &&'a Reserve| Charged::new(&asked.model, asked.at, asked.charges.clone());
+        let mut calls: Vec<_> = asked.iter().map(call).collect();
+        self.windows.place(&mut calls).await?;
         let now = self.deployment.clock.now();
-        let holding = |(asked, windows): (&&Reserve, Vec<Option<BudgetWindowId>>)| Holding {
+        let holding = |(asked, (charges, windows)): (&&Reserve, (Vec<Charge>, Vec<_>))| Holding {
             row: New {
                 id: self.deployment.clock.id(),
                 name: (asked.gateway, asked.request_id.clone()),
@@ -274,10 +276,12 @@ impl Desk {
                 created_at: asked.at,
                 expires_at: now + asked.holds.unwrap_or(HOLDS),
             },
-            charges: asked.charges.clone(),
+            model: asked.model.clone(),
+            charges,
             windows,
         };
-        Ok(asked.iter().zip(windows).map(holding).collect())
+        let charged = calls.into_iter().map(Charged::parts);
+        Ok(asked.iter().zip(charged).map(holding).collect())
     }
 
     /// What was refused, again, should reservations be out of time that stood in its way.
@@ -368,8 +372,10 @@ impl Desk {
         }
         group.moved.extend(moved);
         if !is_same {
-            let windows = self.windows.of(&group.charges()).await?;
-            group.place(windows);
+            let mut calls = group.calls();
+            self.windows.place(&mut calls).await?;
+            let charged = calls.into_iter().map(Charged::parts).collect();
+            group.place(charged);
         }
         Ok(())
     }

@@ -57,9 +57,8 @@ impl<'a> Sums<'a> {
         requests: i64,
         scopes: impl Iterator<Item = Scope>,
     ) -> Result<()> {
-        let day = event.occurred_at.date_naive();
-        let fresh = (day, event, Sum::default());
-        let (_, _, sum) = self.days.entry(day_id(day, event)).or_insert(fresh);
+        let fresh = (event.occurred_at.date_naive(), event, Sum::default());
+        let (_, _, sum) = self.days.entry(day_of(event)).or_insert(fresh);
         sum.add(requests, event)?;
         for scope in scopes {
             self.scopes.entry(scope).or_default().add(requests, event)?;
@@ -101,11 +100,11 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The id of a row of the roll-up: what its dimensions are, in short.
-fn day_id(day: NaiveDate, event: &usage_event::Model) -> UsageDayId {
+/// The row of the roll-up to which an event is added: its id is what its dimensions are, in short.
+pub(crate) fn day_of(event: &usage_event::Model) -> UsageDayId {
     let id = |id: Option<Uuid>| id.map(|id| id.simple().to_string());
     let fields = [
-        Some(day.to_string()),
+        Some(event.occurred_at.date_naive().to_string()),
         id(Some(event.api_key_id.uuid())),
         id(event.organization_id.map(Id::uuid)),
         id(event.team_id.map(Id::uuid)),

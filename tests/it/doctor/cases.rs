@@ -6,8 +6,8 @@ use tollkeep::app::Kind::{
     BudgetUnused, CapExceeded, CredentialElsewhere, CredentialEmpty, DestinationRefused,
     EmailInconsistent, FieldInvalid, GrantStale, KeyOwnerNotMember, KeyProjectElsewhere,
     KeySecretsWrong, ManagedUserNotMember, ModelAccessInvalid, ModelsExceeded,
-    ProjectOrganizationDiffers, RateExceeded, RowUnreadable, SearchTextStale, WindowInvalid,
-    WindowScopeGone,
+    ProjectOrganizationDiffers, RateExceeded, RowUnreadable, SearchTextStale, SpendTotalDiffers,
+    UsageDayDiffers, WindowInvalid, WindowReservedDiffers, WindowScopeGone, WindowSpentDiffers,
 };
 
 use super::grown::Grown;
@@ -63,6 +63,7 @@ pub(super) fn cases(app: &TestApp, grown: &Grown) -> Vec<Case> {
     belonging(&mut cases, grown);
     scopes(&mut cases, grown);
     destinations(&mut cases, grown);
+    counters(&mut cases, grown);
     cases.found
 }
 
@@ -151,8 +152,6 @@ fn fields(cases: &mut Cases<'_>, grown: &Grown) {
     cases.set("users", &users["outsider"], key, EmailInconsistent);
     let nobody = "email_confirmed_by = 'ORGANIZATION'";
     cases.set("users", &users["outsider"], nobody, EmailInconsistent);
-    cases.set("budget_windows", &grown.window, "spent = -1", WindowInvalid);
-    cases.set("budget_windows", &grown.window, "reserved = -1", WindowInvalid);
     cases.set("budget_windows", &grown.window, "ends_at = starts_at", WindowInvalid);
     let empty = "model_access = '{\"mode\": \"LIST\", \"models\": [], \"access_groups\": []}'";
     let beside =
@@ -432,4 +431,27 @@ fn destinations(cases: &mut Cases<'_>, grown: &Grown) {
     }
     let set = "reference = 'os.environ/KEY', sealed = NULL, kek_id = NULL";
     cases.set("credential_values", of_team, set, FieldInvalid);
+}
+
+fn counters(cases: &mut Cases<'_>, grown: &Grown) {
+    let window = cases.sql(&grown.window);
+    let named = [grown.window.as_str(), &grown.tier];
+    for (column, kind) in [("spent", WindowSpentDiffers), ("reserved", WindowReservedDiffers)] {
+        cases.set_with("budget_windows", &grown.window, &format!("{column} = 5"), kind, &named);
+        let bend = format!("UPDATE budget_windows SET {column} = -1 WHERE id = {window}");
+        let expected = [(WindowInvalid, ids(&[&grown.window])), (kind, ids(&named))];
+        cases.add(&[bend], &expected);
+    }
+    let of_key = format!("WHERE scope_id = {}", cases.sql(&grown.key));
+    let expected = [(SpendTotalDiffers, ids(&[&grown.key]))];
+    for set in ["spent = spent + 1", "requests = 0", "input_tokens = 1", "output_tokens = 1"] {
+        cases.add(&[format!("UPDATE spend_totals SET {set} {of_key}")], &expected);
+    }
+    cases.add(&[format!("DELETE FROM spend_totals {of_key}")], &expected);
+    let day = [grown.day.as_str(), &grown.key];
+    for set in ["spent = 0", "requests = 2", "reasoning_tokens = 1", "cache_write_tokens = 1"] {
+        cases.set_with("usage_daily", &grown.day, set, UsageDayDiffers, &day);
+    }
+    let gone = "DELETE FROM usage_daily".to_owned();
+    cases.add(&[gone], &[(UsageDayDiffers, ids(&[&grown.day]))]);
 }

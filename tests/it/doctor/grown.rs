@@ -1,5 +1,4 @@
-//! A world with something in every table, all of it made by the API, but for counters, which calls
-//! make.
+//! A world with something in every table, all of it made by the API, but for two windows.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use chrono::TimeDelta;
 use entity::id::{BudgetId, BudgetWindowId, Id, TeamId};
 use entity::role::ScopeKind;
 use entity::value::Usd;
-use entity::{budget_assignment, budget_window, credential_value, model_alias};
+use entity::{budget_assignment, budget_window, credential_value, model_alias, usage_day};
 use sea_orm::{ActiveEnum, DatabaseConnection, EntityTrait};
 use serde_json::{Value, json};
 
@@ -32,6 +31,8 @@ pub(super) struct Grown {
     /// A tier of organization A, in force on the team A1 and, as a pot, on A2.
     pub(super) tier: String,
     pub(super) window: String,
+    /// The row of the roll-up of a call of the key.
+    pub(super) day: String,
     /// Credentials: of the platform, of A1, of A2.
     pub(super) credential: String,
     pub(super) team_credential: String,
@@ -171,7 +172,9 @@ impl Grown {
         let input = json!({ "name": "gpt-own", "provider": "p", "teamId": a1, "credentialId": team_credential });
         let team_model = made(&admin, "modelCreate", "model", input).await;
         let window = count(app, &tier, &a1).await;
+        call(&world, &key).await;
         let database = app.database().await;
+        let day = usage_day::Entity::find().one(&database).await.unwrap().unwrap().id.to_string();
         let aliases = model_alias::Entity::find().all(&database).await.unwrap();
         let of = |kind: ScopeKind| {
             aliases.iter().find(|row| row.scope_kind == kind).unwrap().id.to_string()
@@ -208,6 +211,7 @@ impl Grown {
             plain_key,
             tier,
             window,
+            day,
             credential,
             team_credential,
             other_credential,
@@ -256,6 +260,18 @@ async fn credential(admin: &Client, team: Option<&String>, name: &str) -> String
     made(admin, "credentialCreate", "credential", input).await
 }
 
+/// Two calls of a key: one that is over, and one for which something is held.
+async fn call(world: &World, key: &str) {
+    let gateway = world.person("gateway");
+    let held = json!({ "keyId": key, "model": "gpt-4o", "mode": "reserve", "requestId": "held",
+        "estimate": { "costUsd": "0.25" } });
+    let answer = gateway.check(held).await;
+    assert_eq!(answer.status, 200, "{:#}", answer.body);
+    let event = json!({ "requestId": "over", "apiKeyId": key, "model": "gpt-4o", "cost": "0.5" });
+    let answer = gateway.at("/v1/usage").post(json!({ "events": [event] }), &[]).await;
+    assert_eq!(answer.body["verdicts"][0]["code"], "RECORDED", "{:#}", answer.body);
+}
+
 /// Counters of a tier for a team, and of its pot.
 async fn count(app: &TestApp, budget: &str, team: &str) -> String {
     let (budget, team): (BudgetId, TeamId) = (budget.parse().unwrap(), team.parse().unwrap());
@@ -268,7 +284,7 @@ async fn count(app: &TestApp, budget: &str, team: &str) -> String {
             scope_id,
             starts_at: noon(),
             ends_at: Some(noon() + TimeDelta::days(30)),
-            spent: Usd::from_nanos(5),
+            spent: Usd::ZERO,
             reserved: Usd::ZERO,
             raised: 0,
             updated_at: app.clock.now(),

@@ -2,9 +2,8 @@
 //! rest is done.
 
 use chrono::TimeDelta;
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TransactionTrait};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
-use tokio::task::JoinHandle;
 use tollkeep::authz::Reference;
 use tollkeep::domain::ledger::{Code, Cost, EVENTS, Report, Reserve, Reserved, Tokens};
 use tollkeep::error::Error;
@@ -13,7 +12,7 @@ use super::reserve::{request, reserve};
 use super::{budget, codes, event, gateway_with_id, record, team_with_key};
 use crate::harness::database::{Kind, TestDatabase, kinds};
 use crate::harness::{TestApp, on_each_database};
-use crate::steps::{done, rows, sql_id};
+use crate::steps::{Other, done, rows, sql_id};
 
 fn report(request: &str, key: &str, cost: &str) -> Report {
     Report {
@@ -43,26 +42,85 @@ fn two(spent: &str, held: &str) -> (String, String) {
 
 /// Asks for a reservation while somebody else holds its row and then does something, on PostgreSQL.
 async fn reserve_meanwhile(app: &TestApp, asked: Reserve, meanwhile: &[&str]) -> Reserved {
-    let connection: DatabaseConnection = app.database().await;
-    let other = connection.begin().await.unwrap();
-    other.execute_unprepared("SELECT id FROM reservations FOR UPDATE").await.unwrap();
     let (first, rest) = meanwhile.split_first().unwrap();
-    other.execute_unprepared(first).await.unwrap();
+    let other = Other::begin(app, &["SELECT id FROM reservations FOR UPDATE", *first]).await;
     let ledger = app.app.ledger().clone();
-    let task: JoinHandle<Reserved> =
-        tokio::spawn(async move { ledger.reserve(asked).await.unwrap() });
-    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
-               AND application_name = 'tollkeep' AND wait_event_type = 'Lock'";
-    let watch = app.database().await;
-    let waiting = || Statement::from_string(watch.get_database_backend(), sql);
-    while watch.query_one_raw(waiting()).await.unwrap().is_none() {
-        assert!(!task.is_finished(), "nobody waited");
-    }
-    for sql in rest {
-        other.execute_unprepared(sql).await.unwrap();
-    }
-    other.commit().await.unwrap();
+    let tasks = [tokio::spawn(async move { ledger.reserve(asked).await.unwrap() })];
+    other.wait_for(&tasks).await;
+    other.commit(rest).await;
+    let [task] = tasks;
     task.await.unwrap()
+}
+
+/// What somebody is told of a call.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Held,
+    Settled,
+    Recorded,
+}
+
+/// SECURITY 6, "Reserve → settle": a call is reserved for the first time and reported at the same moment.
+/// Neither knows of the other until one of them commits. In both orders it is counted, and not held.
+#[tokio::test]
+async fn a_call_that_is_reserved_while_it_is_reported_is_not_held() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let app = TestApp::start(&database, &[]).await;
+    let (team, key) = team_with_key(&app, "T", json!([{ "maxSpend": "10" }])).await;
+    let (gateway, id) = gateway_with_id(&app).await;
+    record(&gateway, json!([event("before", &key, "1")])).await;
+    for (name, reserves_first) in [("x", true), ("y", false)] {
+        let asked = request(&app, &id, name, &key, "3").await;
+        let reports = vec![report(name, &key, "2")];
+        let reserve = {
+            let ledger = app.app.ledger().clone();
+            async move {
+                match ledger.reserve(asked).await.unwrap() {
+                    Reserved::Granted { is_duplicate: false, .. } => Told::Held,
+                    Reserved::Settled => Told::Settled,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let record = {
+            let (ledger, id) = (app.app.ledger().clone(), id.parse().unwrap());
+            async move {
+                assert_eq!(ledger.record(id, reports).await.unwrap()[0].code, Code::Recorded);
+                Told::Recorded
+            }
+        };
+        let other = Other::begin(&app, &["SELECT id FROM budget_windows FOR UPDATE"]).await;
+        let mut tasks = Vec::new();
+        if reserves_first {
+            tasks.push(tokio::spawn(reserve));
+            other.wait_for(&tasks).await;
+            tasks.push(tokio::spawn(record));
+        } else {
+            tasks.push(tokio::spawn(record));
+            other.wait_for(&tasks).await;
+            tasks.push(tokio::spawn(reserve));
+        }
+        other.wait_for(&tasks).await;
+        other.commit(&[]).await;
+        let mut told = Vec::new();
+        for task in tasks {
+            told.push(task.await.unwrap());
+        }
+        let expected = if reserves_first {
+            [Told::Held, Told::Recorded]
+        } else {
+            [Told::Recorded, Told::Settled]
+        };
+        assert_eq!(told, expected);
+        assert_eq!(rows(&app, "reservations").await, 0, "{name}");
+        assert_eq!(rows(&app, "budget_windows WHERE reserved <> 0").await, 0, "{name}");
+    }
+    assert_eq!(spent_and_held(&app, &team).await, two("5", "0"));
+    app.stop().await;
+    database.drop().await;
 }
 
 /// SECURITY 6, "Idempotency": two that ask for a call that is out of time hold it once.

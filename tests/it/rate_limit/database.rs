@@ -4,7 +4,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait};
 
 use super::promise::{Call, Checker, Dice, demand, pick};
 use super::replicas::{Place, Shared};
-use super::{admitted, lease, parallel, remaining, requests, seconds};
+use super::{admitted, lease, parallel, remaining, requests, seconds, tokens};
 use crate::harness::database::{Kind, kinds};
 
 /// What a replica that died had leased is free when its minute is over, and its places when their
@@ -95,6 +95,28 @@ async fn the_promise_outlives_the_database() {
     place.go(70).await;
     let all = [requests(2, 40)];
     assert_eq!(admitted(place.limiter(2), &all, 50, place.now() + seconds(1)).await, 40);
+    place.stop().await;
+}
+
+/// What calls used beyond what they took is noted until it can be counted, however often the database
+/// is away when it is to be.
+#[tokio::test]
+async fn what_was_used_is_counted_when_the_database_is_back() {
+    if !kinds().contains(&Kind::Postgres) {
+        return;
+    }
+    let place = Place::start(Shared::Database(Kind::Postgres), 1).await;
+    let limits = [tokens(1, 100, 1)];
+    place.first().charge(&[(limits[0].key(), 40)], place.now()).await;
+    lock_out(&place, true).await;
+    place.go(3).await;
+    lock_out(&place, false).await;
+    // The store is found again, and then told.
+    place.go(2).await;
+    let other = remaining(&place.first().peek(&limits, place.now()).await);
+    assert_eq!(other, [60]);
+    place.go(70).await;
+    assert_eq!(remaining(&place.first().peek(&limits, place.now()).await), [100]);
     place.stop().await;
 }
 
