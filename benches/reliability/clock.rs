@@ -162,7 +162,5 @@ fn false_time(step: &Path) -> Vec<(String, String)> {
 fn library() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let folders = folders.chain(["/usr/lib".into(), "/usr/lib64".into(), "/usr/local/lib".into()]);
-    folders
-        .map(|folder| folder.join("faketime/libfaketime.so.1"))
-        .find(|library| library.is_file())
+    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.is_file())
 }

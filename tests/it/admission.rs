@@ -26,7 +26,9 @@ async fn a_crowd_is_put_off_and_checks_are_not() {
         let held = hold(app, "LOCK TABLE teams").await;
         let admin = app.admin();
         let inside = tokio::spawn(async move {
-            admin.run("mutation { teamCreate(input: { name: \"Inside\" }) { team { name } } }").await
+            admin
+                .run("mutation { teamCreate(input: { name: \"Inside\" }) { team { name } } }")
+                .await
         });
         // The other one may be faster; it needs no lock, and is out again at once.
         let put_off = loop {

@@ -9,6 +9,7 @@ mod read;
 mod record;
 mod reserve;
 mod rest;
+mod undone;
 mod window;
 
 use serde_json::{Value, json};
