@@ -10,8 +10,8 @@ pub(crate) async fn checks(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R1").await;
     let server = stage.serve(0).await;
     let keys = length.number(10_000, 500);
-    let plan = Plan { teams: 20, keys, period: "1d", tight: None, zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people = Plan { teams: 20, keys, period: "1d", tight: None, zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.put(Work::Check, 16, length.rate(5_000.0), &[&server]);
     tokio::time::sleep(length.share(3)).await;
     let before = server.resident_mib();
@@ -28,8 +28,9 @@ pub(crate) async fn checks(data: Data, length: Length) -> Outcome {
 pub(crate) async fn holds(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R2").await;
     let server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 50, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people =
+        Plan { teams: 5, keys: 50, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.look(&stage).await;
     play.put(Work::Hold, 32, length.rate(800.0), &[&server]);
     for (_, mut figures) in play.loads().await {
@@ -45,8 +46,8 @@ pub(crate) async fn holds(data: Data, length: Length) -> Outcome {
 pub(crate) async fn reports(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R3").await;
     let server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 50, period: "10s", tight: None, zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people = Plan { teams: 5, keys: 50, period: "10s", tight: None, zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.look(&stage).await;
     play.put(Work::Report, 8, length.rate(100.0), &[&server]);
     play.finish(&stage, vec![server]).await

@@ -55,7 +55,9 @@ pub(crate) async fn prove(db: &DatabaseConnection, journal: &Journal) -> Proof {
         .filter(|(request, _)| !sums.seen.contains(*request))
         .map(|(request, _)| format!("{request} was acknowledged as recorded and is not there"))
         .collect();
-    lost.into_iter().for_each(|text| entries.fault(text));
+    for text in lost {
+        entries.fault(text);
+    }
     let mut held: HashMap<Uuid, i64> = HashMap::new();
     let mut live = HashSet::new();
     for row in &reservations {
@@ -64,7 +66,7 @@ pub(crate) async fn prove(db: &DatabaseConnection, journal: &Journal) -> Proof {
             *held.entry(window).or_default() += amount;
         }
         match entries.holds.get(&request) {
-            Some(hold) if hold.amount == amount => {}
+            Some(asked) if asked.amount == amount => {}
             other => entries.fault(format!("{amount} is held for {request}, asked: {other:?}")),
         }
         live.insert(request);
@@ -74,7 +76,9 @@ pub(crate) async fn prove(db: &DatabaseConnection, journal: &Journal) -> Proof {
         .filter(|(request, _)| !live.contains(*request))
         .map(|(request, _)| format!("{request} was granted, nothing ended it, and is not held"))
         .collect();
-    lost.into_iter().for_each(|text| entries.fault(text));
+    for text in lost {
+        entries.fault(text);
+    }
     for row in &windows {
         let id: Uuid = get(row, "id");
         let (spent, reserved): (i64, i64) = (get(row, "spent"), get(row, "reserved"));

@@ -83,13 +83,12 @@ impl Client {
     }
 
     async fn send(&mut self, request: &[u8]) -> Option<Answer> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.address).await.ok()?;
-                stream.set_nodelay(true).ok()?;
-                self.stream.insert(stream)
-            }
+        let stream = if let Some(stream) = &mut self.stream {
+            stream
+        } else {
+            let stream = TcpStream::connect(self.address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            self.stream.insert(stream)
         };
         stream.write_all(request).await.ok()?;
         let (head, body) = read_message(stream).await?;

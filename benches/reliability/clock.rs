@@ -66,11 +66,13 @@ pub(crate) async fn jumps(data: Data, length: Length, whose: Whose) -> Outcome {
     };
     let mut stage = Stage::new(&data, "R11").await;
     if matches!(whose, Whose::Server) {
-        false_time.iter().for_each(|(name, value)| stage.set(name, value));
+        for (name, value) in &false_time {
+            stage.set(name, value);
+        }
     }
     let server = stage.serve(0).await;
-    let plan = Plan { teams: 6, keys: 60, period: "1d", tight: None, zones: &ZONES };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people = Plan { teams: 6, keys: 60, period: "1d", tight: None, zones: &ZONES };
+    let mut play = Play::begin(length, &server, people).await;
     // Whoever waits when the database's clock jumps is told to come back.
     play.is_disturbed = matches!(whose, Whose::Database);
     play.look(&stage).await;

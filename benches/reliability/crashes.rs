@@ -1,5 +1,6 @@
 //! R4, R5, R13: what is killed while it works.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,8 +19,9 @@ const AWAY: Duration = Duration::from_millis(200);
 pub(crate) async fn server(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R4").await;
     let mut server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people =
+        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.is_disturbed = true;
     play.look(&stage).await;
     play.put(Work::Check, 8, length.rate(2_500.0), &[&server]);
@@ -33,8 +35,9 @@ pub(crate) async fn server(data: Data, length: Length) -> Outcome {
 pub(crate) async fn sqlite(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R13").await;
     let mut server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people =
+        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.is_disturbed = true;
     play.look(&stage).await;
     play.put(Work::Check, 8, length.rate(2_000.0), &[&server]);
@@ -82,8 +85,9 @@ pub(crate) async fn database(length: Length) -> Outcome {
     let Data::Postgres(cluster) = data.clone() else { panic!("R5 is about PostgreSQL") };
     let stage = Stage::new(&data, "R5").await;
     let server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people =
+        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.is_disturbed = true;
     play.look(&stage).await;
     play.put(Work::Check, 8, length.rate(2_500.0), &[&server]);
@@ -119,7 +123,7 @@ pub(crate) async fn database(length: Length) -> Outcome {
         let back = Instant::now();
         while !matches!(gateway.post("/v1/check", &body).await, Ok(answer) if answer.status == 200)
         {
-            assert!(back.elapsed() < Duration::from_secs(60), "no check is answered any more");
+            assert!(back.elapsed() < Duration::from_mins(1), "no check is answered any more");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         slowest = slowest.max(back.elapsed().as_secs_f64());
@@ -132,7 +136,7 @@ pub(crate) async fn database(length: Length) -> Outcome {
 
 /// Ends PostgreSQL by a signal, and waits until it is gone.
 async fn stop_cluster(cluster: &Cluster, name: &'static str) {
-    let cluster = cluster.clone();
+    let cluster = Arc::clone(cluster);
     let stop = move || {
         let mut server = cluster.lock().unwrap();
         signal(server.process().unwrap(), name);
@@ -147,7 +151,7 @@ async fn stop_cluster(cluster: &Cluster, name: &'static str) {
 
 /// Starts it again. What is left of the killed one may be in the way for a moment.
 async fn start_cluster(cluster: &Cluster) {
-    let cluster = cluster.clone();
+    let cluster = Arc::clone(cluster);
     let start = move || {
         let began = Instant::now();
         loop {
@@ -171,8 +175,8 @@ pub(crate) async fn full_disk(data: Data, length: Length) -> Outcome {
                   head -c 52m /dev/zero > data/ballast && exec \"$@\"";
     stage.wrap(&["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     let mut server = stage.serve(0).await;
-    let plan = Plan { teams: 2, keys: 10, period: "10s", tight: None, zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people = Plan { teams: 2, keys: 10, period: "10s", tight: None, zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     play.is_disturbed = true;
     play.put(Work::Check, 4, length.rate(500.0), &[&server]);
     play.put(Work::Report, 2, 20.0, &[&server]);
@@ -185,7 +189,7 @@ pub(crate) async fn full_disk(data: Data, length: Length) -> Outcome {
         if play.journal.entries().retries > before {
             break began.elapsed();
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "the disk does not get full");
+        assert!(began.elapsed() < Duration::from_mins(2), "the disk does not get full");
     };
     play.tell(&format!("full after {:.1} s", refused.as_secs_f64()));
     let body = json!({ "credential": play.world.callers[0].secret, "model": "gpt-4o" });

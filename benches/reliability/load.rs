@@ -23,7 +23,7 @@ const BATCH: u64 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long after the end of a run what had no answer is sent again.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// A load that is going on.
 #[derive(Clone)]

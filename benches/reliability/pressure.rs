@@ -29,8 +29,8 @@ pub(crate) async fn overload(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R7").await;
     let server = stage.serve(0).await;
     let keys = length.number(10_000, 500);
-    let plan = Plan { teams: 60, keys, period: "1d", tight: None, zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people = Plan { teams: 60, keys, period: "1d", tight: None, zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     // Known before the database is busy, as those of a gateway that has been asking are.
     let mut gateway = Client::new(server.address, &play.world.gateway);
     for callers in play.world.callers.chunks(100) {
@@ -67,7 +67,9 @@ pub(crate) async fn overload(data: Data, length: Length) -> Outcome {
         answered += good;
         put_off += shed;
         longest = longest.max(wait);
-        faults.into_iter().for_each(|text| play.journal.fault(text));
+        for text in faults {
+            play.journal.fault(text);
+        }
     }
     drop(idle);
     if answered == 0 || put_off == 0 {
@@ -125,8 +127,9 @@ const INJECTION: &str = "
 pub(crate) async fn conflicts(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R8").await;
     let server = stage.serve(0).await;
-    let plan = Plan { teams: 5, keys: 50, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, plan).await;
+    let people =
+        Plan { teams: 5, keys: 50, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &server, people).await;
     let db = stage.database().await;
     db.execute_unprepared(INJECTION).await.unwrap();
     play.look(&stage).await;

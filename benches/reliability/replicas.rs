@@ -40,8 +40,8 @@ pub(crate) async fn revocations(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R10").await;
     let servers = [stage.serve(0).await, stage.serve(1).await];
     let keys = length.number(10_000, 500);
-    let plan = Plan { teams: 20, keys, period: "1d", tight: None, zones: &[] };
-    let mut play = Play::begin(length, &servers[0], plan).await;
+    let people = Plan { teams: 20, keys, period: "1d", tight: None, zones: &[] };
+    let mut play = Play::begin(length, &servers[0], people).await;
     // One is frozen for a while, and told nothing meanwhile: it puts off, and refuses, and no more.
     play.is_disturbed = true;
     play.put(Work::Check, 16, length.rate(5_000.0), &[&servers[0], &servers[1]]);
@@ -77,7 +77,7 @@ pub(crate) async fn revocations(data: Data, length: Length) -> Outcome {
             }
             _ => {}
         }
-        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     servers[1].signal("CONT");
     play.tell(&format!("{revoked} revocations"));

@@ -17,8 +17,9 @@ use crate::world::Plan;
 pub(crate) async fn restarts(data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, "R6").await;
     let mut servers = vec![stage.serve(0).await, stage.serve(1).await];
-    let plan = Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &servers[0], plan).await;
+    let people =
+        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, &servers[0], people).await;
     let balancer = balance(servers.iter().map(|server| server.address).collect()).await;
     play.look(&stage).await;
     play.put_at(Work::Check, 8, length.rate(1_000.0), vec![balancer]);

@@ -22,7 +22,7 @@ const PEPPER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbcc
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long a server may take until it is ready, and until it has ended.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// PostgreSQL, which all runs share, each with a database of its own.
 pub(crate) type Cluster = Arc<Mutex<PrivateServer>>;

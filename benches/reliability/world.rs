@@ -94,7 +94,9 @@ impl World {
 
     /// One of the keys whose project has enough.
     pub(crate) fn rich(&self, number: u64) -> &Caller {
-        (number..).map(|number| self.caller(number)).find(|caller| caller.is_rich).unwrap()
+        let mut next =
+            (0..self.callers.len() as u64).map(|step| self.caller(number.wrapping_add(step)));
+        next.find(|caller| caller.is_rich).unwrap()
     }
 }
 
