@@ -169,7 +169,7 @@ impl Error {
                     // Busy, locked, read-only, trouble with the disk, full, cannot be opened.
                     Some(result) => matches!(result, 5 | 6 | 8 | 10 | 13 | 14),
                     None => {
-                        ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+                        ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
                             || ["55P03", "25P03", "40001", "40P01"].contains(&code)
                     }
                 },

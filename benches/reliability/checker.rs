@@ -1,12 +1,15 @@
 //! The proof: what the database holds is what was acknowledged, to the last digit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use crate::journal::{Entries, Journal};
+
+/// The budgets of a call.
+const BUDGETS: usize = 4;
 
 /// The events that are read at a time.
 const PAGE: usize = 10_000;
@@ -62,8 +65,11 @@ pub(crate) async fn prove(db: &DatabaseConnection, journal: &Journal) -> Proof {
     let mut live = HashSet::new();
     for row in &reservations {
         let (request, amount): (String, i64) = (get(row, "request_id"), get(row, "amount"));
-        for window in ids(&get::<Vec<u8>>(row, "window_ids")) {
+        for window in windows_of(row, &request, entries) {
             *held.entry(window).or_default() += amount;
+        }
+        if entries.released.contains(&request) || sums.seen.contains(&request) {
+            entries.fault(format!("{amount} is held for {request}, which is over"));
         }
         match entries.holds.get(&request) {
             Some(asked) if asked.amount == amount => {}
@@ -96,10 +102,13 @@ pub(crate) async fn prove(db: &DatabaseConnection, journal: &Journal) -> Proof {
     }
     for row in &totals {
         let (scope, spent): (Uuid, i64) = (get(row, "scope_id"), get(row, "spent"));
-        let of_events = sums.by_scope.get(&scope).copied().unwrap_or_default();
+        let of_events = sums.by_scope.remove(&scope).unwrap_or_default();
         if spent != of_events {
             entries.fault(format!("{scope} has spent {spent}; its events make {of_events}"));
         }
+    }
+    if !sums.by_scope.is_empty() {
+        entries.fault(format!("{} scopes of events have no totals", sums.by_scope.len()));
     }
     let of_days: i64 = days.iter().map(|row| get::<i64>(row, "spent")).sum();
     if of_days != sums.all {
@@ -146,7 +155,7 @@ impl Sums {
             Some(event) if event.cost == cost => {}
             other => entries.fault(format!("{request} cost {cost}, reported was {other:?}")),
         }
-        for window in ids(&get::<Vec<u8>>(row, "window_ids")) {
+        for window in windows_of(row, &request, entries) {
             *self.by_window.entry(window).or_default() += cost;
         }
         for scope in SCOPES {
@@ -195,7 +204,13 @@ fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &str) -> T {
     row.try_get("", column).unwrap()
 }
 
-/// The ids that a row has side by side.
-fn ids(bytes: &[u8]) -> impl Iterator<Item = Uuid> {
-    bytes.chunks_exact(16).map(|bytes| Uuid::from_slice(bytes).unwrap())
+/// The windows in which a call counts: those of its key, project, team and organization.
+fn windows_of(row: &QueryResult, request: &str, entries: &mut Entries) -> BTreeSet<Uuid> {
+    let bytes: Vec<u8> = get(row, "window_ids");
+    let ids = bytes.chunks_exact(16).map(|bytes| Uuid::from_slice(bytes).unwrap());
+    let windows: BTreeSet<_> = ids.collect();
+    if (windows.len(), bytes.len()) != (BUDGETS, BUDGETS * 16) {
+        entries.fault(format!("{request} counts in other than {BUDGETS} windows: {windows:?}"));
+    }
+    windows
 }

@@ -1,4 +1,4 @@
-//! R11: clocks that jump: first the server's, then the database's.
+//! R11: clocks that jump: the machine's under SQLite, and that of PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -33,10 +33,10 @@ const ZONES: [&str; 6] = [
     "Pacific/Apia",
 ];
 
-/// Whose clock jumps.
+/// Whose clock jumps. On PostgreSQL a server goes by the clock of the database alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whose {
-    Server,
+    Machine,
     Database,
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn jumps(data: Data, length: Length, whose: Whose) -> Outcome {
         (_, data) => data,
     };
     let mut stage = Stage::new(&data, "R11").await;
-    if matches!(whose, Whose::Server) {
+    if matches!(whose, Whose::Machine) {
         for (name, value) in &false_time {
             stage.set(name, value);
         }
@@ -93,6 +93,9 @@ pub(crate) async fn jumps(data: Data, length: Length, whose: Whose) -> Outcome {
     play.tell(&format!("{jumps} jumps of the clock of the {whose:?}"));
     play.loads().await;
     seen.look(&play, &db).await;
+    if !seen.has_jumped() {
+        play.journal.fault("the clock did not jump: there is no window of another year".to_owned());
+    }
     db.close().await.unwrap();
     let outcome = play.finish(&stage, vec![server]).await;
     drop(stage);
@@ -107,6 +110,12 @@ struct Seen {
 }
 
 impl Seen {
+    /// Whether there is a window of more than half a year from now.
+    fn has_jumped(&self) -> bool {
+        let far = Utc::now() + chrono::TimeDelta::days(180);
+        self.counters.values().flat_map(BTreeMap::keys).any(|start| *start > far)
+    }
+
     /// What is spent and reserved in a window does not grow any more when a newer one is there: time
     /// does not go back. Who was on the way when the newer one was made may end.
     async fn look(&mut self, play: &Play, db: &DatabaseConnection) {

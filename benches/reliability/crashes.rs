@@ -1,5 +1,6 @@
 //! R4, R5, R13: what is killed while it works.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use crate::load::Work;
 use crate::play::{Length, Outcome, Play};
 use crate::stage::{Cluster, Data, Server, Stage, connect, signal};
 use crate::world::Plan;
+
+/// How long a server that must not start is waited for.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// How long a server stays away before it is started again.
 const AWAY: Duration = Duration::from_millis(200);
@@ -49,7 +53,7 @@ pub(crate) async fn sqlite(data: Data, length: Length) -> Outcome {
     if busy > 0 {
         play.journal.fault(format!("SQLite was busy {busy} times"));
     }
-    second_process(&play, &stage);
+    second_process(&play, &stage).await;
     play.finish(&stage, vec![server]).await
 }
 
@@ -70,8 +74,14 @@ async fn kill_again_and_again(play: &mut Play, stage: &Stage, server: &mut Serve
 }
 
 /// A second server on the same file is refused.
-fn second_process(play: &Play, stage: &Stage) {
-    let output = stage.command(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+async fn second_process(play: &Play, stage: &Stage) {
+    let mut command = stage.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::piped());
+    let output = tokio::time::timeout(LONGEST, command.output()).await;
+    let Ok(output) = output else {
+        return play.journal.fault("a second server runs on the file".to_owned());
+    };
+    let output = output.unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     if output.status.success() || !error.contains("is in use by another process") {
         play.journal.fault(format!("a second server on the file: {} {error}", output.status));
@@ -172,7 +182,7 @@ pub(crate) async fn full_disk(data: Data, length: Length) -> Outcome {
     let mut stage = Stage::new(&data, "R13").await;
     std::fs::create_dir(stage.data_folder()).unwrap();
     let script = "mount -t tmpfs -o size=64m,mode=700 tmpfs data && \
-                  head -c 52m /dev/zero > data/ballast && exec \"$@\"";
+                  head -c 54m /dev/zero > data/ballast && exec \"$@\"";
     stage.wrap(&["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     let mut server = stage.serve(0).await;
     let people = Plan { teams: 2, keys: 10, period: "10s", tight: None, zones: &[] };
@@ -191,6 +201,9 @@ pub(crate) async fn full_disk(data: Data, length: Length) -> Outcome {
         }
         assert!(began.elapsed() < Duration::from_mins(2), "the disk does not get full");
     };
+    if !server.log().contains("database or disk is full") {
+        play.journal.fault(format!("no disk was full: {}", server.tail()));
+    }
     play.tell(&format!("full after {:.1} s", refused.as_secs_f64()));
     let body = json!({ "credential": play.world.callers[0].secret, "model": "gpt-4o" });
     let answer = gateway.post("/v1/check", &body).await;

@@ -1,7 +1,7 @@
 //! What the load knows: each call noted before it is sent, and what was acknowledged. It is kept in
 //! this process, which no fault touches, and at the end the database has to agree with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(crate) struct Entries {
     pub(crate) events: HashMap<String, Event>,
     /// By request id.
     pub(crate) holds: HashMap<String, Hold>,
+    /// The calls whose release was acknowledged.
+    pub(crate) released: HashSet<String>,
     /// When a revocation was acknowledged, if it was, by the secret.
     pub(crate) revoked: HashMap<String, Option<Instant>>,
     /// How long after the acknowledgement a revoked key was let through at most.
@@ -96,6 +98,10 @@ impl Journal {
         if let Some(hold) = self.entries().holds.get_mut(request) {
             hold.may_be_over = true;
         }
+    }
+
+    pub(crate) fn released(&self, request: String) {
+        self.entries().released.insert(request);
     }
 
     /// A call that was asked about at this moment was let through.

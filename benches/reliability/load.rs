@@ -164,8 +164,13 @@ impl Load {
             self.journal.releases(&request);
             let body = json!({ "requestIds": [request] });
             let answer = self.insist(client, figures, "/v1/release", &body).await;
-            if let Some(answer) = answer.filter(|answer| answer.status != 200) {
-                self.journal.fault(format!("a release: {} {:#}", answer.status, answer.body));
+            match answer {
+                Some(answer) if answer.status == 200 => self.journal.released(request),
+                Some(other) => {
+                    let text = format!("a release: {} {:#}", other.status, other.body);
+                    self.journal.fault(text);
+                }
+                None => {}
             }
             return;
         }

@@ -53,8 +53,8 @@ const RUNS: [(&str, &str); 13] = [
     ("R7", "others use the database up"),
     ("R8", "conflicts and deadlocks"),
     ("R10", "revocations on two servers, one of which freezes"),
-    ("R11", "the server's clock jumps"),
-    ("R11b", "the database's clock jumps"),
+    ("R11", "the machine's clock jumps, on SQLite"),
+    ("R11b", "the clock of PostgreSQL jumps"),
     ("R13", "the server on SQLite is killed"),
     ("R13b", "the disk is full"),
 ];
@@ -92,7 +92,8 @@ async fn all(length: Length, is_chosen: impl Fn(&str) -> bool) -> bool {
     let room = Arc::new(Semaphore::new(2));
     let mut runs = JoinSet::new();
     for (name, what) in RUNS.into_iter().filter(|(name, _)| is_chosen(name)) {
-        let data = if name.starts_with("R13") { Some(Data::Sqlite) } else { postgres.clone() };
+        let is_on_sqlite = ["R11", "R13", "R13b"].contains(&name);
+        let data = if is_on_sqlite { Some(Data::Sqlite) } else { postgres.clone() };
         let Some(data) = data else {
             say(&format!("{name}: left out, as TOLLKEEP_TEST_DATABASES says"));
             continue;
@@ -132,7 +133,7 @@ async fn run(name: &str, data: Data, length: Length) -> Outcome {
         "R7" => pressure::overload(data, length).await,
         "R8" => pressure::conflicts(data, length).await,
         "R10" => replicas::revocations(data, length).await,
-        "R11" => clock::jumps(data, length, Whose::Server).await,
+        "R11" => clock::jumps(data, length, Whose::Machine).await,
         "R11b" => clock::jumps(data, length, Whose::Database).await,
         "R13" => crashes::sqlite(data, length).await,
         "R13b" => crashes::full_disk(data, length).await,

@@ -189,6 +189,13 @@ impl Play {
         let db = stage.database().await;
         let proof = checker::prove(&db, &self.journal).await;
         db.close().await.unwrap();
+        // It compares day by day, and finds what is not about money.
+        let doctor = stage.command(&["doctor"]).output().await.unwrap();
+        if !doctor.status.success() {
+            let text = String::from_utf8_lossy(&doctor.stdout);
+            let end = text.chars().take(2_000).collect::<String>();
+            self.journal.fault(format!("doctor: {} {end}", doctor.status));
+        }
         self.outcome(&proof)
     }
 

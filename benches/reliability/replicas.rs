@@ -18,13 +18,17 @@ use crate::world::Plan;
 const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
     WHERE datname = current_database() AND query ILIKE 'listen%'";
 
+/// How long a refusal is waited for.
+const LONGEST: Duration = Duration::from_mins(1);
+
 /// How long a server is frozen: longer than what it knows may be old.
 const FROZEN: Duration = Duration::from_secs(8);
 
-/// Asks about a revoked key every ten milliseconds until it is refused.
+/// Asks about a revoked key every ten milliseconds until it is refused, which it has to be in the end.
 async fn until_refused(mut client: Client, journal: Arc<Journal>, secret: String) {
     let body = json!({ "credential": secret, "model": "gpt-4o" });
-    loop {
+    let began = Instant::now();
+    while began.elapsed() < LONGEST {
         let asked = Instant::now();
         match client.post("/v1/check", &body).await {
             Ok(answer) if answer.status == 200 => journal.let_through(&secret, asked),
@@ -34,6 +38,7 @@ async fn until_refused(mut client: Client, journal: Arc<Journal>, secret: String
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    journal.fault("a revoked key is never refused".to_owned());
 }
 
 pub(crate) async fn revocations(data: Data, length: Length) -> Outcome {

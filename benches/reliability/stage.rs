@@ -107,10 +107,10 @@ impl Stage {
     }
 
     /// The command line of the program, with its settings.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let program = env!("CARGO_BIN_EXE_tollkeep").to_owned();
         let mut words: Vec<_> = self.wrapper.iter().chain([&program]).collect();
-        let mut command = Command::new(words.remove(0));
+        let mut command = tokio::process::Command::new(words.remove(0));
         command
             .args(words)
             .env_clear()
@@ -172,7 +172,7 @@ impl Server {
         }
         let mut command = stage.command(&arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        self.child = Some(command.as_std_mut().spawn().unwrap());
     }
 
     pub(crate) fn process(&self) -> u32 {

@@ -83,7 +83,8 @@ impl Database {
         }
     }
 
-    /// Removes rows of the change log from before an instant; some of them, when there are many.
+    /// Removes rows of the change log from before an instant; some of them, when there are many. The
+    /// newest stays, so that the log tells how far it went.
     ///
     /// # Errors
     /// What the database answers.
@@ -94,10 +95,13 @@ impl Database {
             .order_by("revision", sea_orm::sea_query::Order::Asc)
             .limit(PRUNED)
             .to_owned();
+        let newest =
+            Query::select().expr(Expr::col("revision").max()).from("change_log").to_owned();
         let old = Query::select()
             .column("revision")
             .from_subquery(oldest, "oldest")
             .and_where(Expr::col("occurred_at").lt(before))
+            .and_where(Expr::col("revision").not_in_subquery(newest))
             .to_owned();
         change_log::Entity::delete_many()
             .filter(change_log::Column::Revision.in_subquery(old))

@@ -150,8 +150,8 @@ pub enum Reserved {
 /// The window in which there is no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// The place of its charge in the list of the request.
-    pub charge: usize,
+    /// The charge that it is for.
+    pub charge: Box<Charge>,
     /// What was spent in it.
     pub spent: Usd,
     /// What is held in it for other calls.

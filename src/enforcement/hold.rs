@@ -123,7 +123,7 @@ impl Enforcement {
             Reserved::Refused(shortage) => {
                 verdict.code = Some(Code::BudgetExceeded);
                 if let Some(decision) = &mut verdict.decision {
-                    refuse(decision, &asked.charges, &shortage, request.estimate);
+                    refuse(decision, &shortage, request.estimate);
                 }
             }
             Reserved::Conflict | Reserved::Settled => verdict.code = Some(Code::RequestIdUsed),
@@ -207,9 +207,8 @@ fn remaining(world: &World<'_>, model: Option<&str>, held: Usd) -> Option<Usd> {
 }
 
 /// Adds the rule of the budget that has no room.
-fn refuse(decision: &mut Decision, charges: &[Charge], shortage: &Shortage, estimate: Usd) {
-    let Some(charge) = charges.get(shortage.charge) else { return };
-    let Shortage { spent, reserved, max, .. } = *shortage;
+fn refuse(decision: &mut Decision, shortage: &Shortage, estimate: Usd) {
+    let Shortage { ref charge, spent, reserved, max } = *shortage;
     decision.remaining = Some(max.remaining_after(spent).remaining_after(reserved));
     decision.add(Rule {
         check: Check::Budget,

@@ -114,7 +114,11 @@ async fn answer(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut checked = tokio::time::Instant::now();
-    let (mut actor, credential) = match authenticate(app, &head.headers, statements).await {
+    let found = match app.admission().enter().await {
+        Some(_room) => authenticate(app, &head.headers, statements).await,
+        None => Err(Error::Unavailable),
+    };
+    let (mut actor, credential) = match found {
         Ok(found) => found,
         Err(error) => return refused(&error, id, line),
     };

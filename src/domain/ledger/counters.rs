@@ -8,10 +8,10 @@ use entity::value::Usd;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 use uuid::Uuid;
 
-use super::Shortage;
 use super::alert::{self, Alert};
 use super::post::overflow;
 use super::reservation::CallName;
+use super::{Charge, Shortage};
 use crate::db::bulk::{Bulk, clock_of, locking};
 use crate::domain::access::decision::has_room;
 use crate::error::{Error, Result};
@@ -115,16 +115,17 @@ impl Counters {
     /// take beyond what may be spent.
     pub(super) fn hold(
         &mut self,
+        charges: &[Charge],
         ids: &[Option<BudgetWindowId>],
         amount: Usd,
     ) -> Result<(), Shortage> {
         let most = Usd::from_nanos(i64::MAX);
-        for (charge, id) in ids.iter().enumerate() {
+        for (charge, id) in charges.iter().zip(ids) {
             let Some(counter) = id.and_then(|id| self.0.get(&id)) else { continue };
             let max = counter.max.unwrap_or(most);
             if !has_room(max, counter.spent, counter.reserved, amount) {
                 let (spent, reserved) = (counter.spent, counter.reserved);
-                return Err(Shortage { charge, spent, reserved, max });
+                return Err(Shortage { charge: Box::new(charge.clone()), spent, reserved, max });
             }
         }
         for id in ids.iter().flatten() {

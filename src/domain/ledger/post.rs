@@ -266,6 +266,40 @@ impl Group {
         }
     }
 
+    /// The same without charges whose window a fork took along, where the fork is charged too: a call
+    /// counts in a window once.
+    pub(super) fn count_once(&mut self) {
+        let postings = self.postings.iter().map(|posting| {
+            let windows = posting.windows.iter().copied().map(Some).collect();
+            (posting.charges.clone(), windows)
+        });
+        let holdings = self.holdings.iter();
+        let held = holdings.map(|holding| (holding.charges.clone(), holding.windows.clone()));
+        let all = postings.chain(held).map(|(charges, windows)| self.once(charges, windows));
+        let all = all.collect();
+        self.place(all);
+    }
+
+    fn once(
+        &self,
+        charges: Vec<Charge>,
+        windows: Vec<Option<BudgetWindowId>>,
+    ) -> (Vec<Charge>, Vec<Option<BudgetWindowId>>) {
+        let is_moved = |charge: &Charge, window: &Option<BudgetWindowId>| {
+            window.is_some_and(|id| self.moved.contains(&(charge.budget, id)))
+        };
+        let both = charges.iter().zip(&windows);
+        let mut counted: HashSet<_> = both
+            .filter(|(charge, window)| !is_moved(charge, window))
+            .filter_map(|(_, window)| *window)
+            .collect();
+        let both = charges.into_iter().zip(windows);
+        both.filter(|(charge, window)| {
+            !is_moved(charge, window) || window.is_some_and(|id| counted.insert(id))
+        })
+        .unzip()
+    }
+
     /// The same with other windows in the place of some.
     pub(super) fn redirect(&mut self, newer: &HashMap<BudgetWindowId, BudgetWindowId>) {
         let redirect = |id: &mut BudgetWindowId| {

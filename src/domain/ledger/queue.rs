@@ -377,6 +377,7 @@ impl Desk {
             let charged = calls.into_iter().map(Charged::parts).collect();
             group.place(charged);
         }
+        group.count_once();
         Ok(())
     }
 

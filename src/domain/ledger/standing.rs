@@ -135,7 +135,7 @@ impl Standing {
                     _ => Reserved::Conflict,
                 }
             } else {
-                let outcome = match counters.hold(&holding.windows, row.amount) {
+                let outcome = match counters.hold(&holding.charges, &holding.windows, row.amount) {
                     Ok(()) => Reserved::Granted {
                         id: row.id,
                         expires_at: row.expires_at,

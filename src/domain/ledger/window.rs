@@ -18,6 +18,7 @@ use super::attribution::{bound, stored, wanted};
 use super::{Charge, charges};
 use crate::db::Deployment;
 use crate::db::bulk::{Bulk, keeping, sharing};
+use crate::db::unit::{RETRIES, jitter};
 use crate::domain::access::facts::BoundBudget;
 use crate::domain::scope::Scope;
 use crate::error::Result;
@@ -170,6 +171,16 @@ impl Windows {
     /// force any more on the scope that counts. Whoever takes it off, or forks it, is waited for, or
     /// finds the row.
     async fn make(&self, charges: &BTreeMap<Name, &Charge>) -> Result<()> {
+        for attempt in 1..=RETRIES {
+            match self.try_make(charges).await {
+                Err(error) if error.is_transient() => tokio::time::sleep(jitter(attempt)).await,
+                outcome => return outcome,
+            }
+        }
+        self.try_make(charges).await
+    }
+
+    async fn try_make(&self, charges: &BTreeMap<Name, &Charge>) -> Result<()> {
         let db = self.deployment.database.writing();
         let backend = db.get_database_backend();
         let now = self.deployment.clock.now();

@@ -16,6 +16,7 @@ struct Scene {
     team: String,
     key: String,
     gateway: String,
+    secret: String,
     tier: String,
 }
 
@@ -28,7 +29,9 @@ impl Scene {
         let tier = text(&tier, "/budget/id");
         let (team, key) = team_with_key(app, "T", json!([])).await;
         let (other, _) = team_with_key(app, "U", json!([])).await;
-        let scene = Self { team, key, gateway: gateway_with_id(app).await.1, tier };
+        let (client, gateway) = gateway_with_id(app).await;
+        let secret = client.key.unwrap();
+        let scene = Self { team, key, gateway, secret, tier };
         for team in [&scene.team, &other] {
             let budgets = json!([{ "attach": { "budgetId": scene.tier } }]);
             done(&admin, "teamUpdate", json!({ "id": team, "budgets": budgets }), "team { id }")
@@ -71,7 +74,8 @@ async fn a_call_from_before_a_fork_counts_in_the_fork() {
         let Reserved::Refused(shortage) = ledger.reserve(more).await.unwrap() else {
             panic!("there was no room in the fork");
         };
-        assert_eq!((shortage.charge, shortage.max.to_string()), (0, "5".to_owned()));
+        assert_ne!(shortage.charge.budget.to_string(), scene.tier);
+        assert_eq!(shortage.max.to_string(), "5");
         let found = budget(&app.admin(), "team", &scene.team).await;
         assert_eq!((&found["spent"], &found["reserved"]), (&json!("0"), &json!("3")));
         assert_eq!(scene.windows_of_the_tier(app).await, 0);
@@ -156,4 +160,42 @@ async fn a_window_waits_for_a_fork_that_is_under_way() {
     assert_eq!(budget(&app.admin(), "team", &scene.team).await["reserved"], "3");
     app.stop().await;
     database.drop().await;
+}
+
+/// SECURITY 6: a fork takes its window along, and what replaces another budget of the scope comes
+/// beside it. A call that was judged before both is held in each window once.
+#[tokio::test]
+async fn a_call_from_before_two_changes_counts_once_in_each_window() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app).await;
+        let attach = json!({ "attach": { "budgetId": scene.tier } });
+        let own = |max: &str| json!({ "create": { "maxSpend": max, "period": "1d" } });
+        scene.set(app, json!([attach, own("20")])).await;
+        let judged = async |name| {
+            let asked = request(app, &scene.gateway, name, &scene.key, "3").await;
+            assert_eq!(asked.charges.len(), 2);
+            asked
+        };
+        let ledger = app.app.ledger();
+        assert!(is_granted(&ledger.reserve(judged("known").await).await.unwrap()));
+        let (asked, reported) = (judged("x").await, "y");
+        let edit = json!({ "budgetId": scene.tier, "limits": { "maxSpend": "9" } });
+        scene.set(app, json!([{ "edit": edit }, own("19")])).await;
+        assert!(is_granted(&ledger.reserve(asked).await.unwrap()));
+
+        let gateway = app.with_key(Some(&scene.secret));
+        let verdicts = record(&gateway, json!([event("x", &scene.key, "2")])).await;
+        assert_eq!(codes(&verdicts), ["RECORDED"]);
+        let verdicts = record(&gateway, json!([event(reported, &scene.key, "1")])).await;
+        assert_eq!(codes(&verdicts), ["RECORDED"]);
+        let spend = super::spend(&app.admin(), "team", &scene.team).await;
+        let counted: Vec<_> = spend["budgets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|budget| (budget["spent"].as_str().unwrap(), budget["reserved"].as_str().unwrap()))
+            .collect();
+        assert_eq!(counted, [("3", "3"), ("3", "0")]);
+    })
+    .await;
 }
