@@ -31,6 +31,7 @@ pub struct Authenticator {
     bootstrap: Option<Digest>,
     self_serve_teams: bool,
     last_used: LastUsed,
+    is_for_gateways: bool,
 }
 
 impl Authenticator {
@@ -43,7 +44,14 @@ impl Authenticator {
             bootstrap,
             self_serve_teams: deployment.rules.self_serve_teams,
             last_used,
+            is_for_gateways: false,
         }
+    }
+
+    /// The same on the connections of checks, which no query of people uses up.
+    #[must_use]
+    pub fn for_gateways(&self) -> Self {
+        Self { is_for_gateways: true, ..self.clone() }
     }
 
     /// Whom a presented secret stands for, with the rights of its owner as they are now.
@@ -81,7 +89,9 @@ impl Authenticator {
         if self.is_bootstrap(digest) {
             return Ok(Actor::bootstrap());
         }
-        let db = Counted::new(self.database.reading().clone(), count.clone());
+        let connections =
+            if self.is_for_gateways { self.database.checking() } else { self.database.reading() };
+        let db = Counted::new(connections.clone(), count.clone());
         let now = self.clock.now();
         let (stored, key) = find(&db, digest).await?.ok_or(Error::Unauthenticated)?;
         let expired = |at: Option<chrono::DateTime<chrono::Utc>>| at.is_some_and(|at| at <= now);

@@ -73,7 +73,7 @@ impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
             max_connections: 10,
-            check_connections: 6,
+            check_connections: 8,
             connect_timeout: Duration::from_secs(2),
             acquire_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
@@ -188,6 +188,12 @@ impl Database {
     /// The connections for reading.
     pub(crate) fn reading(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// The connections for what gateways hold and report: on PostgreSQL those of checks, which no
+    /// query of people uses up; SQLite has one writer.
+    pub(crate) fn accounting(&self) -> &DatabaseConnection {
+        if self.backend() == DbBackend::Sqlite { &self.writer } else { &self.checks }
     }
 
     /// The connections for checks of calls: they read.

@@ -73,8 +73,8 @@ pub(crate) async fn jumps(data: Data, length: Length, whose: Whose) -> Outcome {
     let server = stage.serve(0).await;
     let people = Plan { teams: 6, keys: 60, period: "1d", tight: None, zones: &ZONES };
     let mut play = Play::begin(length, &server, people).await;
-    // Whoever waits when the database's clock jumps is told to come back.
-    play.is_disturbed = matches!(whose, Whose::Database);
+    // Whoever asks when the clock jumps may be told to come back: what is known looks old.
+    play.is_disturbed = true;
     play.look(&stage).await;
     play.put(Work::Hold, 16, length.rate(400.0), &[&server]);
     play.put(Work::Report, 2, length.rate(10.0), &[&server]);

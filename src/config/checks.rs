@@ -32,7 +32,8 @@ pub struct Checks {
     /// anew. Default 1h, from 1m to 30d.
     #[serde(with = "duration")]
     pub change_log: Duration,
-    /// The connections to the database that checks have to themselves. Default 6, from 2 to 1000.
+    /// The connections to the database that gateways have to themselves: for checks, and on PostgreSQL
+    /// for what they hold and report. Default 8, from 2 to 1000.
     pub connections: u32,
     /// What the names of the headers begin with that tell a gateway whose call it is. Default
     /// `x-tollkeep-`; 1 to 40 lower-case letters, digits and hyphens.
@@ -72,7 +73,7 @@ impl Default for Checks {
             tags: 5_000,
             poll_interval: Duration::from_millis(250),
             change_log: Duration::from_hours(1),
-            connections: 6,
+            connections: 8,
             header_prefix: "x-tollkeep-".to_owned(),
         }
     }

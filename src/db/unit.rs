@@ -25,7 +25,7 @@ impl Unit {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = database.writing().begin_with_options(options).await?;
+        let transaction = database.accounting().begin_with_options(options).await?;
         Ok(Self(Counted::new(transaction, StatementCount::default())))
     }
 

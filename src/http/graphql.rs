@@ -218,7 +218,7 @@ fn executed_status(profile: StatusProfile, form: ResponseType, partial: bool) ->
 }
 
 /// Whom the request's credential stands for. Every failure is the same.
-pub(super) async fn authenticate(
+async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     statements: &StatementCount,

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::body::{BodyError, read_limited};
-use super::graphql::{REQUEST_ID, authenticate, request_id};
+use super::graphql::{REQUEST_ID, credential, request_id};
 use super::negotiation::is_json_content_type;
 use crate::app::App;
 use crate::authz::{Permission, Reference, policy};
@@ -135,7 +135,9 @@ async fn gateway(
     headers: &HeaderMap,
     caller: &mut Option<String>,
 ) -> Result<ApiKeyId, Refusal> {
-    let (actor, _) = authenticate(app, headers, &StatementCount::default()).await?;
+    let secret = credential(headers).ok_or(Error::Unauthenticated)?;
+    let authenticator = app.authenticator().for_gateways();
+    let actor = authenticator.authenticate(secret, &StatementCount::default()).await?;
     *caller = Some(actor.reference());
     let permission = Permission::UsageRecord;
     let gateway = actor.key_id().filter(|_| policy::allows_anywhere(&actor, permission));

@@ -75,7 +75,7 @@ pub(super) async fn prepare(
     windows: &Windows,
     waiting: &[Waiting],
 ) -> Result<Vec<Result<Posting, Verdict>>> {
-    let db = deployment.database.reading();
+    let db = deployment.database.checking();
     let keys = keys(db, waiting).await?;
     let callers: Vec<_> = waiting.iter().zip(&keys).map(caller).collect();
     let asked: Vec<_> = callers.iter().flatten().copied().collect();

@@ -163,7 +163,7 @@ impl Ledger {
     /// What the database answers.
     pub async fn expire(&self) -> Result<u64> {
         let deployment = &self.desk.deployment;
-        if !any_expired(deployment.database.reading(), deployment.clock.now()).await? {
+        if !any_expired(deployment.database.checking(), deployment.clock.now()).await? {
             return Ok(0);
         }
         expire::expire(deployment).await
@@ -289,7 +289,7 @@ impl Desk {
         for _ in 0..SECOND_LOOKS {
             let is_refused = |outcome: &Reserved| matches!(outcome, Reserved::Refused(_));
             if !reserved.iter().any(is_refused)
-                || !any_expired(self.deployment.database.reading(), self.deployment.clock.now())
+                || !any_expired(self.deployment.database.checking(), self.deployment.clock.now())
                     .await?
             {
                 return Ok(());

@@ -59,7 +59,7 @@ impl Windows {
         if lost.is_empty() {
             return Ok(());
         }
-        let bound = bound(self.deployment.database.writing(), &lost).await?;
+        let bound = bound(self.deployment.database.accounting(), &lost).await?;
         for call in &mut *calls {
             call.renew(&bound);
         }
@@ -121,7 +121,7 @@ impl Windows {
         &self,
         stale: &[(Charge, BudgetWindowId)],
     ) -> Result<HashSet<(BudgetId, BudgetWindowId)>> {
-        let db = self.deployment.database.writing();
+        let db = self.deployment.database.accounting();
         let statement = Bulk::new()
             .uuid("budget", stale.iter().map(|(charge, _)| charge.budget.uuid()))
             .uuid("counter", stale.iter().map(|(charge, _)| charge.counter))
@@ -146,7 +146,7 @@ impl Windows {
         &self,
         names: impl Iterator<Item = &Name> + Clone,
     ) -> Result<BTreeMap<Name, BudgetWindowId>> {
-        let db = self.deployment.database.writing();
+        let db = self.deployment.database.accounting();
         let statement = Bulk::new()
             .uuid("budget", names.clone().map(|name| name.0.uuid()))
             .uuid("counter", names.clone().map(|name| name.1))
@@ -181,7 +181,7 @@ impl Windows {
     }
 
     async fn try_make(&self, charges: &BTreeMap<Name, &Charge>) -> Result<()> {
-        let db = self.deployment.database.writing();
+        let db = self.deployment.database.accounting();
         let backend = db.get_database_backend();
         let now = self.deployment.clock.now();
         let assigned: Vec<_> =
