@@ -114,6 +114,9 @@ pub(crate) async fn ingest(url: &str, events: u32, clients: usize, span: Duratio
         .arg(url)
         .output()
         .unwrap();
+    // Ids of the server have another version.
+    let copies = query("DELETE FROM usage_events WHERE substring(id::text, 15, 1) = '4'");
+    copies.execute(&mut connection).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let rate = text.lines().find_map(|line| line.strip_prefix("tps = "));
