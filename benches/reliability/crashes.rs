@@ -108,7 +108,8 @@ pub(crate) async fn database(length: Length) -> Outcome {
     let body = json!({ "credential": caller.secret, "model": "gpt-4o" });
     let (mut ends, mut slowest) = (0, 0.0_f64);
     let pause = length.share(6).max(Duration::from_secs(2));
-    while Instant::now() + pause < play.end {
+    // In both ways at least, however long that takes.
+    while ends < 2 || Instant::now() + pause < play.end {
         tokio::time::sleep(pause).await;
         let known = gateway.post("/v1/check", &body).await;
         let was_known = matches!(&known, Ok(answer) if answer.status == 200);
@@ -138,7 +139,6 @@ pub(crate) async fn database(length: Length) -> Outcome {
         }
         slowest = slowest.max(back.elapsed().as_secs_f64());
     }
-    assert!(ends > 1, "the run is too short to stop PostgreSQL in both ways");
     play.tell(&format!("PostgreSQL ended {ends} times"));
     play.bound("checks again after", slowest, 3.0, "s");
     play.finish(&stage, vec![server]).await
