@@ -127,7 +127,7 @@ async fn run(name: &str, data: Data, length: Length) -> Outcome {
         "R1" => calm::checks(data, length).await,
         "R2" => calm::holds(data, length).await,
         "R3" => calm::reports(data, length).await,
-        "R4" => crashes::server(data, length).await,
+        "R4" | "R13" => crashes::server(name, data, length).await,
         "R5" => crashes::database(length).await,
         "R6" => rolling::restarts(data, length).await,
         "R7" => pressure::overload(data, length).await,
@@ -135,7 +135,6 @@ async fn run(name: &str, data: Data, length: Length) -> Outcome {
         "R10" => replicas::revocations(data, length).await,
         "R11" => clock::jumps(data, length, Whose::Machine).await,
         "R11b" => clock::jumps(data, length, Whose::Database).await,
-        "R13" => crashes::sqlite(data, length).await,
         "R13b" => crashes::full_disk(data, length).await,
         other => panic!("there is no run {other}"),
     }
