@@ -19,19 +19,25 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// How long a server stays away before it is started again.
 const AWAY: Duration = Duration::from_millis(200);
 
+/// R1 and R2 at half their rates, and some reports.
+async fn half(stage: &Stage, server: &Server, length: Length) -> Play {
+    let people =
+        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
+    let mut play = Play::begin(length, server, people).await;
+    play.is_disturbed = true;
+    play.look(stage).await;
+    play.put(Work::Check, 8, length.rate(2_500.0), &[server]);
+    play.put(Work::Hold, 16, length.rate(400.0), &[server]);
+    play.put(Work::Report, 2, length.rate(10.0), &[server]);
+    play
+}
+
 /// R4 and R13: the server is killed again and again. SQLite is never busy for a client, and its file is
 /// nobody else's.
 pub(crate) async fn server(name: &str, data: Data, length: Length) -> Outcome {
     let stage = Stage::new(&data, name).await;
     let mut server = stage.serve(0).await;
-    let people =
-        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, people).await;
-    play.is_disturbed = true;
-    play.look(&stage).await;
-    play.put(Work::Check, 8, length.rate(2_500.0), &[&server]);
-    play.put(Work::Hold, 16, length.rate(400.0), &[&server]);
-    play.put(Work::Report, 2, length.rate(10.0), &[&server]);
+    let mut play = half(&stage, &server, length).await;
     kill_again_and_again(&mut play, &stage, &mut server).await;
     if matches!(data, Data::Sqlite) {
         play.loads().await;
@@ -82,14 +88,7 @@ pub(crate) async fn database(length: Length) -> Outcome {
     let Data::Postgres(cluster) = data.clone() else { panic!("R5 is about PostgreSQL") };
     let stage = Stage::new(&data, "R5").await;
     let server = stage.serve(0).await;
-    let people =
-        Plan { teams: 5, keys: 200, period: "10s", tight: Some(length.tight()), zones: &[] };
-    let mut play = Play::begin(length, &server, people).await;
-    play.is_disturbed = true;
-    play.look(&stage).await;
-    play.put(Work::Check, 8, length.rate(2_500.0), &[&server]);
-    play.put(Work::Hold, 16, length.rate(400.0), &[&server]);
-    play.put(Work::Report, 2, length.rate(10.0), &[&server]);
+    let mut play = half(&stage, &server, length).await;
     let mut gateway = Client::new(server.address, &play.world.gateway);
     let caller = play.world.callers.iter().find(|caller| caller.is_rich).unwrap().clone();
     let body = json!({ "credential": caller.secret, "model": "gpt-4o" });

@@ -1,9 +1,9 @@
 //! Room for GraphQL requests: only so many are worked on at a time, so that a crowd is told at once to
 //! come back instead of waiting in line for the database until each of them is too late.
 //!
-//! Checks of gateways are not counted here, and have connections of their own; neither are reports,
-//! which share few transactions. A request takes room while its credential is looked up, and again
-//! when its body has arrived, so that slow senders take none.
+//! What gateways ask, hold and report over `/v1` is not counted, and has connections of its own on
+//! PostgreSQL. A request takes room while its credential is looked up, and again when its body has
+//! arrived, so that slow senders take none.
 
 use std::time::Duration;
 

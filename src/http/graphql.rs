@@ -113,15 +113,15 @@ async fn answer(
     line: &mut Line,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut checked = tokio::time::Instant::now();
-    let found = match app.admission().enter().await {
-        Some(_room) => authenticate(app, &head.headers, statements).await,
-        None => Err(Error::Unavailable),
+    let Some(room) = app.admission().enter().await else {
+        return refused(&Error::Unavailable, id, line);
     };
-    let (mut actor, credential) = match found {
+    let mut checked = tokio::time::Instant::now();
+    let (mut actor, credential) = match authenticate(app, &head.headers, statements).await {
         Ok(found) => found,
         Err(error) => return refused(&error, id, line),
     };
+    drop(room);
     line.caller = Some(actor.reference());
     let on_behalf_of = match on_behalf_of(&head.headers, &actor) {
         Ok(claim) => claim,
@@ -141,17 +141,17 @@ async fn answer(
             return response;
         }
     };
+    let Some(_room) = app.admission().enter().await else {
+        return refused(&Error::Unavailable, id, line);
+    };
     if checked.elapsed() > Credential::HOLDS {
-        // The body took its time.
+        // The body took its time, or there was no room at once.
         checked = tokio::time::Instant::now();
         actor = match credential.check(statements).await {
             Ok(actor) => actor,
             Err(error) => return refused(&error, id, line),
         };
     }
-    let Some(_room) = app.admission().enter().await else {
-        return refused(&Error::Unavailable, id, line);
-    };
     let info = RequestInfo {
         id: id.to_owned(),
         address: Some(client_address(app, peer, &head.headers)),
