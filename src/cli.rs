@@ -232,8 +232,17 @@ fn make_folder(config: &Config) -> Result<(), Failure> {
     folder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder.create(&config.data_dir)?;
+    let path = &config.data_dir;
+    folder.create(path).map_err(|source| NoFolder { path: path.clone(), source })?;
     Ok(())
+}
+
+/// The data folder cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the data folder {path} cannot be made: choose another with --data-dir", path = path.display())]
+struct NoFolder {
+    path: PathBuf,
+    source: std::io::Error,
 }
 
 /// Tells a person on the terminal where the server is, and what to do first.

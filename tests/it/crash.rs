@@ -120,6 +120,22 @@ async fn the_first_start_makes_a_key_that_works_and_shows_it_once() {
     assert!(error.contains("is in use by another process"), "{error}");
 }
 
+/// A folder that cannot be made is named, and what to do about it.
+#[test]
+fn a_data_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("data"), "a file is in the way").unwrap();
+    let failed = Program::command(folder.path())
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success(), "{error}");
+    assert!(error.contains("the data folder data cannot be made"), "{error}");
+    assert!(error.contains("--data-dir"), "{error}");
+}
+
 /// A first start that fails has shown no key, so it has kept none: the next one shows one that works.
 #[tokio::test]
 async fn a_first_start_on_a_taken_port_loses_no_key() {
