@@ -98,9 +98,9 @@ fn every_rule_of_the_reference_has_a_test_or_a_reason() {
     let reasons: BTreeMap<_, _> = REASONS.iter().copied().collect();
     let mut text = String::from(
         "# Coverage of the reference system's rules\n\n\
-         The rules of LiteLLM's endpoints for teams, memberships, projects and models (T, M, P, MD) and\n\
-         their defects (C-T, C-P, C-M), with what its users value (D), by the ids that the tests cite. Each has\n\
-         a test, or a reason why it does not apply. This file is written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
+         The rules of LiteLLM's endpoints for teams, memberships, projects and models (T, M, P, MD) and of its\n\
+         checks of calls (AC), their defects (C-T, C-P, C-M, C-A), and what its users value (D), by the ids that the\n\
+         tests cite. Each has a test, or a reason why it does not apply. This file is written by `UPDATE_SNAPSHOTS=1 cargo test --test it reference`.\n\n\
          | Rule | Tests, or the reason why there is none |\n| --- | --- |\n",
     );
     let mut open = Vec::new();
