@@ -1,13 +1,11 @@
 // A gateway in a hundred lines: it asks Tollkeep before each call, calls a model (here a fake one), and
 // reports what the call used. It neither loses nor doubles a cent when Tollkeep, or it itself, is
 // restarted in the middle: what is to be reported is in a journal first, and every request may be sent
-// again, because it carries the name of its call.
+// again, because it carries the name of its call. Node 20.10 or newer; no packages.
 //
 //   URL=http://127.0.0.1:4000 GATEWAY_KEY=sk-tkg_… CLIENT_KEY=sk-tku_… node gateway.mjs journal 100
-//
-// Node 20 or newer; no packages.
 
-import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const [journal, count] = [process.argv[2], Number(process.argv[3])];
@@ -21,12 +19,9 @@ if (!journal || !(count > 0) || !url || !gatewayKey || !credential) {
 async function send(path, body) {
   for (let attempt = 0; attempt < 100; attempt += 1) {
     try {
-      const response = await fetch(new URL(path, url), {
-        method: 'POST',
-        headers: { authorization: `Bearer ${gatewayKey}`, 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(5_000),
-      });
+      const headers = { authorization: `Bearer ${gatewayKey}`, 'content-type': 'application/json' };
+      const request = { method: 'POST', headers, body: JSON.stringify(body), signal: AbortSignal.timeout(5_000) };
+      const response = await fetch(new URL(path, url), request);
       if (response.status < 500) return { status: response.status, body: await response.json() };
     } catch {
       // Nobody knows what became of it: it is sent again under the same name.
@@ -53,60 +48,53 @@ async function callModel(number) {
   return { inputTokens: 100 + number, outputTokens: 50, cost: `0.00${(1000 + number).toString()}` };
 }
 
-/** The calls of which it is noted what they used, and those that were reported. */
+/** The calls that are noted in the journal and were not reported. It is written anew without the others. */
 function open() {
-  const lines = existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : [];
   const events = new Map();
-  for (const line of lines) {
+  for (const line of existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : []) {
     // A line that a crash cut off was not acted upon.
     if (!line.endsWith('}')) continue;
     const event = JSON.parse(line);
     if (event.reported) event.reported.forEach((id) => events.delete(id));
     else events.set(event.requestId, event);
   }
-  writeFileSync(journal, [...events.values()].map((event) => `${JSON.stringify(event)}\n`).join(''));
+  // At every moment there is a whole journal: the old one, then the new one.
+  write(`${journal}.new`, 'w', [...events.values()]);
+  renameSync(`${journal}.new`, journal);
   return events;
 }
 
-function note(entry) {
-  const file = openSync(journal, 'a');
-  appendFileSync(file, `${JSON.stringify(entry)}\n`);
-  fsyncSync(file);
-  closeSync(file);
+/** Writes entries, a line for each, and returns when they are on the disk. */
+function write(path, flag, entries) {
+  const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`);
+  writeFileSync(path, lines.join(''), { flag, flush: true });
 }
 
 /** Reports what is noted. `DUPLICATE` says that an earlier attempt had arrived. */
 async function report(events) {
-  const batch = [...events.values()].slice(0, 500);
-  const { status, body } = await send('/v1/usage', { events: batch });
+  const { status, body } = await send('/v1/usage', { events: [...events.values()].slice(0, 500) });
   if (status !== 200) throw new Error(`usage: ${status} ${body.error?.message ?? ''}`);
-  const done = body.verdicts.filter(({ code }) => code === 'RECORDED' || code === 'DUPLICATE');
-  const failed = body.verdicts.filter((verdict) => !done.includes(verdict));
-  if (failed.length > 0) throw new Error(`usage: ${JSON.stringify(failed[0])}`);
-  note({ reported: done.map(({ requestId }) => requestId) });
-  done.forEach(({ requestId }) => events.delete(requestId));
+  const failed = body.verdicts.find(({ code }) => code !== 'RECORDED' && code !== 'DUPLICATE');
+  if (failed) throw new Error(`usage: ${JSON.stringify(failed)}`);
+  const reported = body.verdicts.map(({ requestId }) => requestId);
+  write(journal, 'a', [{ reported }]);
+  reported.forEach((requestId) => events.delete(requestId));
 }
 
 const waiting = open();
-if (waiting.size > 0) await report(waiting);
-let [made, refused, nanos] = [0, 0, 0n];
+while (waiting.size > 0) await report(waiting);
+let [made, nanos] = [0, 0n];
 for (let number = 0; number < count; number += 1) {
   const requestId = `${journal.split('/').pop()}-${number}`;
   const decision = await admit(requestId);
-  refused += decision ? 0 : 1;
   if (!decision) continue;
-  const event = {
-    requestId,
-    apiKeyId: decision.principal.keyId,
-    model: decision.model.resolved,
-    ...(await callModel(number)),
-  };
-  note(event);
+  const call = { requestId, apiKeyId: decision.principal.keyId, model: decision.model.resolved };
+  const event = { ...call, ...(await callModel(number)) };
+  write(journal, 'a', [event]);
   waiting.set(requestId, event);
   [made, nanos] = [made + 1, nanos + BigInt(event.cost.slice(2).padEnd(9, '0'))];
   if (waiting.size >= 20) await report(waiting);
 }
 if (waiting.size > 0) await report(waiting);
-const digits = nanos.toString().padStart(10, '0');
-const spent = `${digits.slice(0, -9)}.${digits.slice(-9)}`.replace(/\.?0+$/, '');
-console.log(`made ${made} refused ${refused} spent ${spent}`);
+const spent = `${nanos / 10n ** 9n}.${(nanos % 10n ** 9n).toString().padStart(9, '0')}`;
+console.log(`made ${made} refused ${count - made} spent ${spent}`);
