@@ -1,11 +1,11 @@
 // A gateway in a hundred lines: it asks Tollkeep before each call, calls a model (here a fake one), and
 // reports what the call used. It neither loses nor doubles a cent when Tollkeep, or it itself, is
 // restarted in the middle: what is to be reported is in a journal first, and every request may be sent
-// again, because it carries the name of its call. Node 20.10 or newer; no packages.
+// again, because it carries the name of its call. Node 20 or newer; no packages.
 //
 //   URL=http://127.0.0.1:4000 GATEWAY_KEY=sk-tkg_… CLIENT_KEY=sk-tku_… node gateway.mjs journal 100
 
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const [journal, count] = [process.argv[2], Number(process.argv[3])];
@@ -31,12 +31,12 @@ async function send(path, body) {
   throw new Error(`${path}: no answer`);
 }
 
-/** Asks whether a call may be made, and holds what it will cost. What cannot be asked about is not made. */
+/** Asks whether a call may be made, and holds what it will cost; null for a call that may not. */
 async function admit(requestId) {
   const estimate = { costUsd: '0.002', inputTokens: 400, maxOutputTokens: 400 };
   const question = { credential, model: 'gpt-4o', mode: 'reserve', requestId, estimate };
   const { status, body } = await send('/v1/check', question);
-  if (status === 200) return body;
+  if (status === 200) return { apiKeyId: body.principal.keyId, model: body.model.resolved };
   // 409: the call was made and reported before this program was started again.
   if ([403, 409, 429].includes(status)) return null;
   throw new Error(`${requestId}: ${status} ${body.error?.message ?? ''}`);
@@ -52,8 +52,7 @@ async function callModel(number) {
 function open() {
   const events = new Map();
   for (const line of existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : []) {
-    // A line that a crash cut off was not acted upon.
-    if (!line.endsWith('}')) continue;
+    if (!line.endsWith('}')) continue; // The last one, if a crash cut it off: it was not acted upon.
     const event = JSON.parse(line);
     if (event.reported) event.reported.forEach((id) => events.delete(id));
     else events.set(event.requestId, event);
@@ -65,9 +64,11 @@ function open() {
 }
 
 /** Writes entries, a line for each, and returns when they are on the disk. */
-function write(path, flag, entries) {
-  const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`);
-  writeFileSync(path, lines.join(''), { flag, flush: true });
+function write(path, flags, entries) {
+  const file = openSync(path, flags);
+  writeFileSync(file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  fsyncSync(file);
+  closeSync(file);
 }
 
 /** Reports what is noted. `DUPLICATE` says that an earlier attempt had arrived. */
@@ -86,10 +87,9 @@ while (waiting.size > 0) await report(waiting);
 let [made, nanos] = [0, 0n];
 for (let number = 0; number < count; number += 1) {
   const requestId = `${journal.split('/').pop()}-${number}`;
-  const decision = await admit(requestId);
-  if (!decision) continue;
-  const call = { requestId, apiKeyId: decision.principal.keyId, model: decision.model.resolved };
-  const event = { ...call, ...(await callModel(number)) };
+  const admitted = await admit(requestId);
+  if (!admitted) continue;
+  const event = { requestId, ...admitted, ...(await callModel(number)) };
   write(journal, 'a', [event]);
   waiting.set(requestId, event);
   [made, nanos] = [made + 1, nanos + BigInt(event.cost.slice(2).padEnd(9, '0'))];
