@@ -30,6 +30,7 @@ use crate::http::admission::Admission;
 use crate::http::check;
 use crate::http::guard::measure::MeasureLimits;
 use crate::http::guard::scan::ScanLimits;
+use crate::http::threads::Threads;
 use crate::rate_limit::{self, RateLimiter};
 use crate::rules::Rules;
 use crate::sealing::Keyring;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The database does not answer.
     #[error("the database does not answer")]
     Unavailable(#[from] crate::error::Error),
+    /// The system gives this process no more threads.
+    #[error("the threads for GraphQL requests cannot be started: allow this process more of them")]
+    Threads(#[source] std::io::Error),
 }
 
 struct Parts {
@@ -76,6 +80,7 @@ struct Parts {
     ledger: Ledger,
     last_used: LastUsed,
     admission: Admission,
+    threads: Threads,
     draining: AtomicBool,
 }
 
@@ -171,6 +176,7 @@ impl App {
                 config.limits.concurrent_requests,
                 config.database.acquire_timeout,
             ),
+            threads: Threads::start().map_err(StartError::Threads)?,
             config,
             draining: AtomicBool::new(false),
         };
@@ -188,6 +194,11 @@ impl App {
     /// Room for GraphQL requests.
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
+    }
+
+    /// The threads on which GraphQL requests are worked on.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.0.threads
     }
 
     /// What all requests share.

@@ -190,8 +190,8 @@ impl Database {
         &self.reader
     }
 
-    /// The connections for what gateways hold and report: on PostgreSQL those of checks, which no
-    /// query of people uses up; SQLite has one writer.
+    /// The connections for what gateways hold and report, and for what counts their rates: on PostgreSQL
+    /// those of checks, which no query of people uses up; SQLite has one writer.
     pub(crate) fn accounting(&self) -> &DatabaseConnection {
         if self.backend() == DbBackend::Sqlite { &self.writer } else { &self.checks }
     }
@@ -218,7 +218,7 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = self.writer.begin_with_options(options).await?;
+        let transaction = self.accounting().begin_with_options(options).await?;
         if self.backend() == DbBackend::Postgres {
             let locks: Vec<_> =
                 ids.map(|id| format!("({})", id.as_u64_pair().0.cast_signed())).collect();

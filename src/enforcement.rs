@@ -24,6 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, watch};
 
 use cache::{Cache, Size};
@@ -79,6 +80,8 @@ struct Parts {
     woken: Arc<Notify>,
     committed: Arc<Notify>,
     stop: watch::Sender<bool>,
+    /// The threads on which it was started: not those of GraphQL.
+    threads: Handle,
 }
 
 /// The last complete poll.
@@ -162,6 +165,7 @@ impl Enforcement {
             woken: Arc::default(),
             committed: Arc::default(),
             stop: watch::Sender::new(false),
+            threads: Handle::current(),
             marks,
         };
         let (marks, committed) = (Arc::clone(&parts.marks), Arc::clone(&parts.committed));
@@ -220,6 +224,23 @@ impl Enforcement {
         drop(polled);
         *mark = changes.mark;
         Ok(Followed { read_at, correction })
+    }
+
+    /// Does work on the threads of checks, and to its end even when the one who waits for it leaves:
+    /// neither do others then wait for threads that are busy with something else, nor is half of it
+    /// done.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match self.0.threads.spawn(work).await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::Unavailable),
+        }
     }
 
     /// What counts the rates of calls.

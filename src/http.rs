@@ -8,6 +8,7 @@ pub mod guard;
 mod health;
 pub mod negotiation;
 pub mod serve;
+pub mod threads;
 mod usage;
 
 use axum::Router;

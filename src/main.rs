@@ -2,18 +2,16 @@
 
 use std::process::ExitCode;
 
+use tollkeep::http::threads::STACK_BYTES;
+
 /// An answer is made of thousands of small pieces, by several threads: the system's own allocator
 /// takes up to a third of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The stack of a worker: an answer is resolved field within field, and unoptimised builds need more
-/// for each than the usual two megabytes. Only what is touched takes memory.
-const STACK: usize = 8 * 1024 * 1024;
-
 fn main() -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    match builder.enable_all().thread_stack_size(STACK).build() {
+    match builder.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime.block_on(run()),
         Err(error) => {
             tollkeep::cli::print_error(&error);

@@ -116,7 +116,13 @@ impl Play {
             is_disturbed: self.is_disturbed,
             next: Arc::clone(&self.next),
         };
-        self.loads.push((work, tokio::spawn(load.work(work, clients, rate))));
+        // On a thread of its own: what it measures is how long a server takes, and not how long the other
+        // clients of this program keep it waiting.
+        let load = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(load.work(work, clients, rate))
+        });
+        self.loads.push((work, load));
     }
 
     /// Looks at the counters until the end, with a connection that is made anew when it breaks.

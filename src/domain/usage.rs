@@ -9,8 +9,11 @@ use chrono::{DateTime, Utc};
 use entity::id::{ApiKeyId, Id, OrganizationId, ProjectId, TeamId, UsageEventId, UserId};
 use entity::role::{ActorKind, UsageKind};
 use entity::{spend_total, usage_event};
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, Select};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, FunctionCall, Query};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
+    Select,
+};
 
 use super::budget::visible_scopes_of;
 use super::reach;
@@ -51,11 +54,13 @@ pub struct Dimensions {
     pub api_key_ids: Option<Vec<ApiKeyId>>,
     /// Of these end users, as calls name them.
     pub end_users: Option<Vec<String>>,
+    /// With at least one of these labels.
+    pub tags: Option<Vec<String>>,
 }
 
 impl Dimensions {
     /// The condition on a table with these columns.
-    fn condition(&self, table: &'static str) -> Condition {
+    fn condition(&self, table: &'static str, backend: DbBackend) -> Condition {
         let mut all = Condition::all();
         let column = |name: &'static str| Expr::col((table, name));
         if let Some(ids) = &self.organization_ids {
@@ -76,8 +81,26 @@ impl Dimensions {
         if let Some(names) = &self.end_users {
             all = all.add(column("end_user").is_in(names.iter().cloned()));
         }
+        if let Some(tags) = &self.tags {
+            let wanted = ("wanted", "value");
+            let any = Query::select()
+                .column(wanted)
+                .from_function(labels(table, backend), wanted.0)
+                .and_where(Expr::col(wanted).is_in(tags.iter().cloned()))
+                .to_owned();
+            all = all.add(Expr::exists(any));
+        }
         all
     }
+}
+
+/// The labels of a row, each as a row with the column `value`.
+fn labels(table: &'static str, backend: DbBackend) -> FunctionCall {
+    let elements = match backend {
+        DbBackend::Postgres => Func::cust("jsonb_array_elements_text"),
+        _ => Func::cust("json_each"),
+    };
+    elements.arg(Expr::col((table, "tags")))
 }
 
 /// Whether a row of usage may be seen: that of organizations and teams that the caller runs, its
@@ -115,11 +138,9 @@ pub fn placement(event: &usage_event::Model) -> Placement {
     Placement { key: Some(event.api_key_id), ..place }.owned_by(event.user_id)
 }
 
-fn filtered(
-    mut select: Select<usage_event::Entity>,
-    filter: &Filter,
-) -> Select<usage_event::Entity> {
+fn filtered(reader: &Reader, filter: &Filter) -> Select<usage_event::Entity> {
     use usage_event::Column;
+    let mut select = visible_to(reader.actor());
     if let Some(kinds) = &filter.kinds {
         select = select.filter(Column::Kind.is_in(kinds.iter().copied()));
     }
@@ -135,7 +156,8 @@ fn filtered(
     if let Some(until) = filter.until {
         select = select.filter(Column::OccurredAt.lt(until));
     }
-    select.filter(filter.dimensions.condition("usage_events"))
+    let backend = reader.db().get_database_backend();
+    select.filter(filter.dimensions.condition("usage_events", backend))
 }
 
 /// A page of events.
@@ -147,7 +169,7 @@ pub async fn list(
     filter: &Filter,
     page: &Page,
 ) -> Result<Rows<usage_event::Model>> {
-    let select = filtered(visible_to(reader.actor()), filter);
+    let select = filtered(reader, filter);
     let id = ("usage_events", "id");
     Ok(page.rows(page.apply(select, id, id).all(reader.db()).await?))
 }
@@ -157,7 +179,7 @@ pub async fn list(
 /// # Errors
 /// What the database answers.
 pub async fn count(reader: &Reader, filter: &Filter) -> Result<u64> {
-    Ok(filtered(visible_to(reader.actor()), filter).count(reader.db()).await?)
+    Ok(filtered(reader, filter).count(reader.db()).await?)
 }
 
 /// The events of these ids that the caller may see.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -89,6 +90,7 @@ pub(super) struct Cache<S: Source> {
     statements: AtomicU64,
     marks: Arc<Marks>,
     clock: Clock,
+    threads: Handle,
 }
 
 struct Queue<S: Source> {
@@ -131,6 +133,7 @@ impl<S: Source> Cache<S> {
             statements: AtomicU64::new(0),
             marks: Arc::clone(marks),
             clock: clock.clone(),
+            threads: Handle::current(),
         })
     }
 
@@ -179,7 +182,8 @@ impl<S: Source> Cache<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a reading serves all who wait, whoever leaves")]
+    /// Lets an entry be read, on the threads of checks: a reading serves all who wait, whoever asked first,
+    /// and whoever leaves.
     fn ask(self: &Arc<Self>, key: &S::Key) -> oneshot::Receiver<Answer<S::Value>> {
         let (sender, receiver) = oneshot::channel();
         let mut queue = self.queue();
@@ -191,7 +195,7 @@ impl<S: Source> Cache<S> {
         if !queue.waiting.is_empty() && queue.readings < self.readings {
             queue.readings += 1;
             let worker = Worker { cache: Arc::clone(self), is_done: false };
-            tokio::spawn(worker.work());
+            self.threads.spawn(worker.work());
         }
         receiver
     }

@@ -108,13 +108,14 @@ impl Enforcement {
         }
         match taken {
             Some(taken) if is_new => self.rates().remember(&taken),
-            Some(taken) => {
-                // What a call holds already keeps its place among the requests at once; and of a
-                // reservation without an answer nobody knows whether it does.
+            Some(taken) if reserved.is_ok() => {
+                // What a call holds already keeps its place among the requests at once.
                 let is_over = matches!(&reserved, Ok(Reserved::Refused(_) | Reserved::Settled));
                 self.rates().give_back(taken, is_over, now).await;
             }
-            None => {}
+            // Of a reservation without an answer nobody knows whether it holds: its rates stay taken, and
+            // when it is asked for again, what that takes is given back.
+            Some(_) | None => {}
         }
         match reserved? {
             Reserved::Granted { id, expires_at, .. } => {
@@ -147,7 +148,8 @@ impl Enforcement {
     }
 
     /// Records what a gateway reports, and lets the rates know: places among the requests at once are
-    /// free again, and tokens are counted as they were used.
+    /// free again, and tokens are counted as they were used. Both are done even when the gateway does
+    /// not wait for the answer: what it sends again is a duplicate, of which nothing is counted.
     ///
     /// # Errors
     /// As of [`Ledger::record`].
@@ -157,9 +159,13 @@ impl Enforcement {
         gateway: ApiKeyId,
         reports: Vec<Report>,
     ) -> Result<Vec<ledger::Verdict>> {
-        let verdicts = ledger.record(gateway, reports).await?;
-        self.rates().settle(gateway, &verdicts, self.0.clock.now()).await;
-        Ok(verdicts)
+        let (this, ledger) = (self.clone(), ledger.clone());
+        self.to_the_end(async move {
+            let verdicts = ledger.record(gateway, reports).await?;
+            this.rates().settle(gateway, &verdicts, this.0.clock.now()).await;
+            Ok(verdicts)
+        })
+        .await
     }
 
     /// Lets go of what is held for calls that were not made, and of their places among the requests at

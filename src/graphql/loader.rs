@@ -84,6 +84,9 @@ pub(super) struct AliasesOf(pub Scope);
 /// The models that a scope may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct EffectiveModelsOf(pub Scope);
+/// The budgets that every call of a key is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EffectiveBudgetsOf(pub ApiKeyId);
 /// The values of a credential, without what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ValuesOf(pub CredentialId);
@@ -366,6 +369,16 @@ impl Loader<EffectiveModelsOf> for Reader {
         let found = access::effective_models(self, &scopes).await.map_err(Arc::new)?;
         let keyed = |(scope, models): (_, Vec<_>)| (EffectiveModelsOf(scope), models.into());
         Ok(found.into_iter().map(keyed).collect())
+    }
+}
+
+impl Loader<EffectiveBudgetsOf> for Reader {
+    type Value = Vec<InForce>;
+
+    async fn load(&self, keys: &[EffectiveBudgetsOf]) -> Loaded<EffectiveBudgetsOf, Self::Value> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = access::effective_budgets(self, &ids).await.map_err(Arc::new)?;
+        Ok(found.into_iter().map(|(id, rows)| (EffectiveBudgetsOf(id), rows)).collect())
     }
 }
 

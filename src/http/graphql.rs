@@ -56,6 +56,11 @@ pub(super) async fn handle(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let answered = answered(app.clone(), peer, request);
+    app.threads().run(answered).await
+}
+
+async fn answered(app: App, peer: SocketAddr, request: Request<Body>) -> Response<Body> {
     let began = Instant::now();
     let id = request_id(request.headers());
     let statements = StatementCount::default();

@@ -138,7 +138,7 @@ pub(super) async fn look(
 /// Deletes the rows that count no more.
 pub(super) async fn tidy(database: &Database, now: u64) -> Result<(), Lost> {
     let over = rate_limit_window::Column::EndsAt.lte(instant(now));
-    rate_limit_window::Entity::delete_many().filter(over).exec(database.writing()).await?;
+    rate_limit_window::Entity::delete_many().filter(over).exec(database.accounting()).await?;
     Ok(())
 }
 

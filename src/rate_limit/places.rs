@@ -120,7 +120,7 @@ impl Places {
                 parallel_lease::Entity::update_many()
                     .col_expr(parallel_lease::Column::EndsAt, Expr::val(instant(now + LEASE)))
                     .filter(live.clone())
-                    .exec(self.database.writing())
+                    .exec(self.database.accounting())
                     .await?;
                 #[expect(clippy::disallowed_methods, reason = "leases have no owner to hide from")]
                 let found: Vec<Uuid> = parallel_lease::Entity::find()
@@ -128,7 +128,7 @@ impl Places {
                     .column(parallel_lease::Column::LeaseId)
                     .filter(live)
                     .into_tuple()
-                    .all(self.database.writing())
+                    .all(self.database.accounting())
                     .await?;
                 alive.extend(found);
             }
@@ -143,7 +143,7 @@ impl Places {
             for some in leases.chunks(ROWS) {
                 let ended = parallel_lease::Column::LeaseId.is_in(some.iter().copied());
                 let delete = parallel_lease::Entity::delete_many().filter(ended);
-                delete.exec(self.database.writing()).await?;
+                delete.exec(self.database.accounting()).await?;
             }
             Ok(())
         };
@@ -159,7 +159,7 @@ impl Places {
         let places =
             leases.iter().flat_map(|(lease, keys)| keys.iter().map(|key| (*lease, key.id())));
         let places: Vec<_> = places.collect();
-        self.in_time(insert(self.database.writing(), &places, now)).await
+        self.in_time(insert(self.database.accounting(), &places, now)).await
     }
 
     /// Deletes the rows that count no more.
@@ -167,7 +167,7 @@ impl Places {
         let tidy = async {
             let over = parallel_lease::Column::EndsAt.lte(instant(now));
             let delete = parallel_lease::Entity::delete_many().filter(over);
-            delete.exec(self.database.writing()).await?;
+            delete.exec(self.database.accounting()).await?;
             Ok(())
         };
         self.in_time(tidy).await

@@ -105,14 +105,14 @@ impl Replicas {
             .update_columns([replica::Column::SeenAt, replica::Column::CountsAlone])
             .to_owned();
         let insert = replica::Entity::insert(row).on_conflict(conflict);
-        insert.exec_without_returning(database.writing()).await?;
+        insert.exec_without_returning(database.accounting()).await?;
         let gone = replica::Column::SeenAt.lt(now - TimeDelta::hours(1));
-        replica::Entity::delete_many().filter(gone).exec(database.writing()).await?;
+        replica::Entity::delete_many().filter(gone).exec(database.accounting()).await?;
         #[expect(clippy::disallowed_methods, reason = "rows of the server's own")]
         let present = replica::Entity::find()
             .filter(replica::Column::SeenAt.gt(now - PRESENT))
             .order_by_asc(replica::Column::Id)
-            .all(database.writing())
+            .all(database.accounting())
             .await?;
         let rank = present.iter().position(|replica| replica.id == self.id).unwrap_or(0);
         let others = present.iter().filter(|replica| replica.id != self.id);
@@ -126,7 +126,7 @@ impl Replicas {
 
     /// Says that this replica is no more.
     pub(super) async fn leave(&self, database: &Database) -> Result<()> {
-        replica::Entity::delete_by_id(self.id).exec(database.writing()).await?;
+        replica::Entity::delete_by_id(self.id).exec(database.accounting()).await?;
         Ok(())
     }
 }

@@ -3,11 +3,14 @@
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
+use crate::deadline::{hold, release};
 use crate::harness::database::{Kind, TestDatabase, kinds};
 use crate::harness::world::{World, api_key};
 use crate::harness::{Answer, Client, TestApp, noon, on_each_database, on_each_database_with};
-use crate::steps::{Other, done, read};
+use crate::steps::{Other, done, read, rows};
 
 /// Counters that tell at once what came back: those of several replicas tell a second later.
 const EXACT: &[(&str, &str)] = &[("TOLLKEEP__RATE_LIMITS__STORE", "memory")];
@@ -213,6 +216,44 @@ async fn tokens_are_counted_as_they_were_used() {
         assert_eq!(answer.body["retryAfterMs"], Value::Null);
         scene.at(61_000).await;
         allowed(&scene.reserve("e", 1_000).await);
+    })
+    .await;
+}
+
+/// SECURITY 6: what is reported is counted also when the gateway does not wait for the answer. What it
+/// sends again is a duplicate, of which nothing is counted.
+#[tokio::test]
+async fn a_report_counts_its_tokens_whoever_waits() {
+    on_each_database_with(EXACT, async |app| {
+        if app.kind == Kind::Sqlite {
+            // Nobody can see there that a report waits for the lock.
+            return;
+        }
+        let scene = Scene::new(app, json!({ "tokensPerMinute": 1000 })).await;
+        let event = json!({ "requestId": "a", "apiKeyId": scene.key, "model": "gpt-4o",
+            "inputTokens": 900, "outputTokens": 1, "cost": "0.01" });
+        let body = json!({ "events": [event] }).to_string();
+        let head = format!(
+            "POST /v1/usage HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            scene.gateway.key.as_deref().unwrap(),
+            body.len()
+        );
+        // The ledger is held up, and the gateway leaves meanwhile.
+        let held = hold(app, "LOCK TABLE usage_events").await;
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let waiting = "pg_locks WHERE NOT granted AND relation = 'usage_events'::regclass";
+        while rows(app, waiting).await == 0 {}
+        drop(stream);
+        // Its connection is closed before the next one is answered.
+        allowed(&scene.check().await);
+        release(held).await;
+        let again = scene.gateway.at("/v1/usage").post(json!({ "events": [event] }), &[]).await;
+        assert_eq!(again.body["verdicts"][0]["code"], "DUPLICATE", "{:#}", again.body);
+        denied(&scene.reserve("c", 100).await, "TOKEN_RATE_EXCEEDED", "tokens");
+        allowed(&scene.reserve("c", 99).await);
     })
     .await;
 }

@@ -28,6 +28,7 @@ mod credential_use;
 mod deadline;
 mod decision;
 mod doctor;
+mod effective_budgets;
 mod end_user;
 mod enforcement;
 mod enforcement_sleep;

@@ -101,17 +101,21 @@ pub struct World<'a> {
 impl World<'_> {
     /// The budgets that a call is held against, in the order of judgement.
     pub fn budgets(&self) -> impl Iterator<Item = &BoundBudget> {
-        let personal =
-            |bound: &&BoundBudget| bound.scope.kind != ScopeKind::User || self.binds_person();
-        let (platform, own): (Vec<_>, Vec<_>) =
-            self.facts.budgets.iter().partition(|bound| bound.scope.kind == ScopeKind::Platform);
         let end_user = self.end_user.into_iter().flat_map(|end_user| &end_user.budgets);
-        own.into_iter().filter(personal).chain(end_user).chain(&self.tags.budgets).chain(platform)
+        let (own, platform) = self.facts.held(self.settings);
+        own.into_iter().chain(end_user).chain(&self.tags.budgets).chain(platform)
     }
+}
 
-    /// Whether the budgets of the person hold for this key.
-    pub fn binds_person(&self) -> bool {
-        self.facts.chain.team.is_none() || self.settings.user_budgets_hold_in_teams
+impl Facts {
+    /// The budgets that every call of the key is held against, in the order of judgement: what is its
+    /// own, and those of the platform, before which those come that only the call knows. Those of the
+    /// person hold in a team where the settings say so.
+    pub fn held(&self, settings: &PlatformSettings) -> (Vec<&BoundBudget>, Vec<&BoundBudget>) {
+        let binds_person = self.chain.team.is_none() || settings.user_budgets_hold_in_teams;
+        let binds = |bound: &&BoundBudget| bound.scope.kind != ScopeKind::User || binds_person;
+        let is_own = |bound: &&BoundBudget| bound.scope.kind != ScopeKind::Platform;
+        self.budgets.iter().filter(binds).partition(is_own)
     }
 }
 

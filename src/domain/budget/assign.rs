@@ -418,7 +418,8 @@ pub(crate) async fn replace_limits(
     after.search_text = search_text(&[after.name.as_deref()]);
     stamp(tx, &mut after);
     after.version = 1;
-    after.created_at = tx.now();
+    // It goes on in place of the other one: its windows are worked out from when that was made.
+    after.created_at = before.created_at;
     after.created_by = tx.by();
     tx.insert(&after).await?;
     let mut assignment = held.assignment.clone();

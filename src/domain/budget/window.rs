@@ -71,8 +71,18 @@ impl Cut {
         };
         let zone: Tz = self.time_zone.parse().unwrap_or(Tz::UTC);
         let window = period.window_at(zone, self.anchor_at, at);
-        let starts_at = self.begun_at.map_or(window.starts_at, |begun| window.starts_at.max(begun));
-        BudgetWindow { starts_at, ends_at: Some(window.ends_at) }
+        match self.begun_at {
+            // A call of before it began, which comes late: what held then is not known any more.
+            Some(begun) if at < begun => {
+                let ends_at = window.ends_at.min(begun);
+                BudgetWindow { starts_at: window.starts_at, ends_at: Some(ends_at) }
+            }
+            Some(begun) => BudgetWindow {
+                starts_at: window.starts_at.max(begun),
+                ends_at: Some(window.ends_at),
+            },
+            None => BudgetWindow { starts_at: window.starts_at, ends_at: Some(window.ends_at) },
+        }
     }
 }
 

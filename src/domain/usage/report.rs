@@ -7,14 +7,14 @@ use chrono::{Days, NaiveDate};
 use entity::id::{ApiKeyId, Id, OrganizationId, ProjectId, TeamId, UserId};
 use entity::usage_day;
 use entity::value::{Usd, Words};
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryResult, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    Select,
 };
 use uuid::Uuid;
 
-use super::{Dimensions, in_reach};
+use super::{Dimensions, in_reach, labels};
 use crate::db::Reader;
 use crate::domain::field::Faults;
 use crate::error::Result;
@@ -164,11 +164,12 @@ fn sum(column: &'static str) -> SimpleExpr {
 
 #[expect(clippy::disallowed_methods, reason = "filtered by what the caller may see")]
 fn select(reader: &Reader, wanted: &Wanted) -> Select<usage_day::Entity> {
+    let backend = reader.db().get_database_backend();
     let mut select = usage_day::Entity::find()
         .select_only()
         .filter(in_reach(reader.actor(), "usage_daily"))
         .filter(usage_day::Column::Day.between(wanted.from, wanted.to))
-        .filter(wanted.dimensions.condition("usage_daily"));
+        .filter(wanted.dimensions.condition("usage_daily", backend));
     if let Some(models) = &wanted.models {
         select = select.filter(usage_day::Column::Model.is_in(models.iter().cloned()));
     }
@@ -278,14 +279,9 @@ const LABEL: (&str, &str) = ("labels", "value");
 
 /// What was used with each label.
 fn by_label(reader: &Reader, wanted: &Wanted) -> Select<usage_day::Entity> {
-    let elements = match reader.db().get_database_backend() {
-        DbBackend::Postgres => Func::cust("jsonb_array_elements_text"),
-        _ => Func::cust("json_each"),
-    };
+    let labels = labels("usage_daily", reader.db().get_database_backend());
     let mut select = select(reader, wanted).expr_as(Expr::col(LABEL), "label");
-    QueryTrait::query(&mut select)
-        .from_function(elements.arg(Expr::col(("usage_daily", "tags"))), LABEL.0)
-        .group_by_col(LABEL);
+    QueryTrait::query(&mut select).from_function(labels, LABEL.0).group_by_col(LABEL);
     select
 }
 

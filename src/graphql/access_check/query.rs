@@ -132,7 +132,11 @@ async fn check(session: &Session, input: AccessCheckInput) -> Result<Option<Acce
     if presented.is_none() && input.credential.is_none() {
         return Ok(None);
     }
-    let verdict = enforcement.check(presented.as_ref(), &call, Depth::Answer, count).await?;
+    let (checks, counted) = (enforcement.clone(), count.clone());
+    let verdict = enforcement.to_the_end(async move {
+        checks.check(presented.as_ref(), &call, Depth::Answer, &counted).await
+    });
+    let verdict = verdict.await?;
     let told = if is_gateway { Told::All } else { Told::Little };
     Ok(Some(AccessDecision::new(&verdict, told)))
 }
@@ -166,7 +170,10 @@ async fn explain(
     let Some(id) = id else { return Ok(None) };
     let (enforcement, count) = (session.enforcement(), session.statement_count());
     let Some(presented) = enforcement.by_id(id, count).await? else { return Ok(None) };
-    let explanation = enforcement.explain(&presented, &call, count).await?;
+    let (checks, counted) = (enforcement.clone(), count.clone());
+    let explanation = enforcement
+        .to_the_end(async move { checks.explain(&presented, &call, &counted).await })
+        .await?;
     let place = explanation.placement(Scope::api_key(id));
     if !policy::allows(actor, Permission::AccessExplain, &place) {
         return Err(Error::Forbidden { permission: Permission::AccessExplain });

@@ -11,7 +11,7 @@ use crate::graphql::connection::{self, Connection};
 use crate::graphql::context::ContextExt;
 use crate::graphql::effective_model::{self, EffectiveModel};
 use crate::graphql::error::{ApiError, ApiResult};
-use crate::graphql::loader::{AliasesOf, BudgetsOf, SecretsOf};
+use crate::graphql::loader::{AliasesOf, BudgetsOf, EffectiveBudgetsOf, SecretsOf};
 use crate::graphql::model_alias::ModelAlias;
 use crate::graphql::project::Project;
 use crate::graphql::scalar::Instant;
@@ -178,6 +178,27 @@ impl ApiKey {
             Err(error) => return Some(Err(error)),
         }
         let rows = ctx.loader().load_one(BudgetsOf(Scope::api_key(self.0.id))).await;
+        Some(
+            rows.map_err(ApiError::from)
+                .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),
+        )
+    }
+
+    /// The budgets that every call of the key is held against, in the order of judgement: of the key, of
+    /// its owner as a member of the team, of its project, team, organization and owner, of the tags that
+    /// these carry, and of the platform. Those that you may not see are left out. A call may be held
+    /// against more: those of its end user and of the tags that it brings. Null when you may not read
+    /// the key's own.
+    async fn effective_budgets(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Option<ApiResult<Vec<BudgetAssignment>>> {
+        match self.may(ctx, Permission::BudgetRead).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+        let rows = ctx.loader().load_one(EffectiveBudgetsOf(self.0.id)).await;
         Some(
             rows.map_err(ApiError::from)
                 .map(|rows| rows.unwrap_or_default().into_iter().map(Into::into).collect()),

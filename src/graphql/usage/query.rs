@@ -38,6 +38,8 @@ pub struct UsageEventFilter {
     api_key_ids: Option<Vec<ID>>,
     /// Only those of these end users, as calls name them; at most 100.
     end_users: Option<Vec<String>>,
+    /// Only those with at least one of these labels, of the call, its key, project or team; at most 100.
+    tags: Option<Vec<String>>,
     /// Only those of calls made at this instant or later.
     since: Option<Instant>,
     /// Only those of calls made before this instant.
@@ -61,6 +63,8 @@ pub struct UsageFilter {
     api_key_ids: Option<Vec<ID>>,
     /// Only that of these end users, as calls name them; at most 100.
     end_users: Option<Vec<String>>,
+    /// Only that with at least one of these labels, of the call, its key, project or team; at most 100.
+    tags: Option<Vec<String>>,
 }
 
 /// What a report of usage is divided by.
@@ -249,6 +253,7 @@ async fn read_report(
         user_ids: ids(&mut faults, "filter.userIds", filter.user_ids),
         api_key_ids: ids(&mut faults, "filter.apiKeyIds", filter.api_key_ids),
         end_users: names(&mut faults, "filter.endUsers", filter.end_users),
+        tags: names(&mut faults, "filter.tags", filter.tags),
     };
     let models = names(&mut faults, "filter.models", filter.models);
     faults.finish()?;
@@ -279,6 +284,7 @@ fn resolve(filter: UsageEventFilter) -> ApiResult<domain::Filter> {
             user_ids: ids(&mut faults, "filter.userIds", filter.user_ids),
             api_key_ids: ids(&mut faults, "filter.apiKeyIds", filter.api_key_ids),
             end_users: names(&mut faults, "filter.endUsers", filter.end_users),
+            tags: names(&mut faults, "filter.tags", filter.tags),
         },
         since,
         until,

@@ -180,6 +180,21 @@ async fn a_report_has_no_gaps() {
         assert_eq!(groups("TAG", ", first: 2").await, json!([[null, "14"], ["blue", "1"]]));
         let filter = format!(", filter: {{ teamIds: [\"{}\"], models: [\"gpt-4o\"] }}", world.a1);
         assert_eq!(groups("API_KEY", &filter).await, json!([[keys[0], "1"]]));
+        let filter = |tags: &str| format!(", filter: {{ tags: [{tags}] }}");
+        for (tags, expected) in [
+            ("\"red\"", json!([[keys[0], "1"]])),
+            ("\"none\", \"blue\"", json!([[keys[0], "1"]])),
+            ("\"none\"", json!([])),
+        ] {
+            assert_eq!(groups("API_KEY", &filter(tags)).await, expected, "{tags}");
+            let query = format!(
+                "{{ usageEvents(filter: {{ tags: [{tags}] }}) {{ totalCount nodes {{ cost }} }} }}"
+            );
+            let events = read(&admin, &query).await;
+            assert_eq!(events["totalCount"], expected.as_array().unwrap().len(), "{tags}");
+        }
+        let labels = groups("TAG", &filter("\"red\"")).await;
+        assert_eq!(labels, json!([["blue", "1"], ["red", "1"]]));
         for (arguments, field) in [
             ("from: \"2026-11-02\", to: \"2026-11-01\"", "to"),
             ("from: \"2025-11-01\", to: \"2026-11-02\"", "to"),

@@ -178,6 +178,44 @@ async fn a_changed_period_counts_from_the_next_boundary() {
     .await;
 }
 
+/// SECURITY 6: a budget that is split off in the middle of a window goes on with that window, for calls that
+/// say when they were made too.
+#[tokio::test]
+async fn a_fork_goes_on_with_the_running_window() {
+    on_each_database(async |app| {
+        let admin = app.admin();
+        let input = json!({ "name": "tier", "limits": { "maxSpend": "100", "period": "1d" } });
+        let tier =
+            done(&admin, "budgetCreate", input, "budget { id }").await["budget"]["id"].clone();
+        let (team, key) = team_with_key(app, "T", json!([])).await;
+        let (other, _) = team_with_key(app, "U", json!([])).await;
+        let attach = json!([{ "attach": { "budgetId": tier } }]);
+        for team in [&team, &other] {
+            let input = json!({ "id": team, "budgets": attach });
+            done(&admin, "teamUpdate", input, "team { id }").await;
+        }
+        let (gateway, _) = gateway_with_id(app).await;
+        record(&gateway, json!([event("1", &key, "1")])).await;
+        let input = json!({ "id": tier, "limits": { "period": "1mo" } });
+        done(&admin, "budgetUpdate", input, "budget { id }").await;
+        app.clock.set(at("2026-11-25T12:00:00Z"));
+        record(&gateway, json!([event("2", &key, "2")])).await;
+        let edit = json!([{ "edit": { "budgetId": tier, "limits": { "maxSpend": "50" } } }]);
+        let input = json!({ "id": team, "budgets": edit });
+        done(&admin, "teamUpdate", input, "team { id }").await;
+        let mut dated = event("3", &key, "4");
+        dated["occurredAt"] = json!("2026-11-25T11:00:00Z");
+        assert_eq!(codes(&record(&gateway, json!([dated])).await), ["RECORDED"]);
+        let found = budget(&admin, "team", &team).await;
+        assert_eq!(
+            (&found["spent"], &found["remaining"], &found["resetsAt"]),
+            (&json!("6"), &json!("44"), &json!("2026-12-01T00:00:00+00:00"))
+        );
+        assert_ne!(found["budget"]["id"], tier);
+    })
+    .await;
+}
+
 /// F5 (8), E 12: each threshold is raised once in a window, and told to those who follow the change log.
 #[tokio::test]
 async fn each_threshold_is_raised_once_in_a_window() {

@@ -72,6 +72,17 @@ fn a_changed_period_begins_at_the_next_boundary() {
     assert_eq!(window(&monthly, "2026-02-10T23:00:00Z"), today);
     let rest = ("2026-02-11T00:00:00Z".to_owned(), "2026-03-01T00:00:00Z".to_owned());
     assert_eq!(window(&monthly, "2026-02-11T00:00:00Z"), rest);
+    // A call of before the period began, which comes late, has a window that ended then.
+    let hourly = changed(&budget(None, "UTC"), Some("1h"), "UTC", "2026-02-10T11:05:00Z");
+    let again = changed(&hourly, Some("1d"), "UTC", "2026-02-10T11:06:00Z");
+    for budget in [&hourly, &again] {
+        let late = ("2026-02-10T10:00:00Z".to_owned(), "2026-02-10T11:00:00Z".to_owned());
+        assert_eq!(window(&again, "2026-02-10T10:59:00Z"), late);
+        let late = ("2026-02-10T11:00:00Z".to_owned(), "2026-02-10T11:05:00Z".to_owned());
+        assert_eq!(window(&again, "2026-02-10T11:04:59Z"), late);
+        let current = ("2026-02-10T11:05:00Z".to_owned(), "2026-02-10T12:00:00Z".to_owned());
+        assert_eq!(window(budget, "2026-02-10T11:30:00Z"), current);
+    }
     // A rolling period is whole from its first window on.
     let rolling = changed(&budget(Some("1d"), "UTC"), Some("P30D"), "UTC", "2026-02-10T09:00:00Z");
     let whole = ("2026-02-11T00:00:00Z".to_owned(), "2026-03-13T00:00:00Z".to_owned());
