@@ -8,6 +8,7 @@ pub mod access_group;
 pub mod api_key;
 pub mod audit_event;
 pub mod budget;
+pub mod call;
 pub mod credential;
 pub mod destination;
 pub mod doctor;

@@ -33,7 +33,7 @@ pub struct Model {
     /// The labels, in the order of the alphabet.
     #[sea_orm(column_type = "JsonBinary")]
     pub tags: Words,
-    /// The model's public name.
+    /// The model's public name; empty for calls of routes without a model.
     pub model: String,
     /// The provider.
     pub provider: Option<String>,

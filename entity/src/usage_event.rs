@@ -47,7 +47,7 @@ pub struct Model {
     pub tags: Words,
     /// Those of them that were charged.
     pub tag_ids: Ids,
-    /// The model's public name.
+    /// The model's public name; empty for a call of a route without a model.
     pub model: String,
     /// The provider; null when nobody named it.
     pub provider: Option<String>,
@@ -79,6 +79,13 @@ pub struct Model {
     pub corrects_id: Option<UsageEventId>,
     /// Why, for a correction.
     pub reason: Option<String>,
+}
+
+impl Model {
+    /// The model's public name; none for a call of a route without a model.
+    pub fn model_name(&self) -> Option<&str> {
+        Some(self.model.as_str()).filter(|name| !name.is_empty())
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}

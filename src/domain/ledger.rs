@@ -17,6 +17,7 @@ pub mod correct;
 pub mod cost;
 mod counters;
 mod expire;
+mod former;
 mod post;
 mod prepare;
 pub mod queue;
@@ -35,7 +36,7 @@ use uuid::Uuid;
 pub use attribution::Attribution;
 pub use cost::Tokens;
 pub use queue::{Ledger, Worker};
-pub use report::{Cost, Report};
+pub use report::{Cost, Report, digest};
 pub(crate) use sums::day_of;
 
 use super::access::decision::is_bound;
@@ -75,18 +76,18 @@ pub struct Charge {
     pub max: Option<Usd>,
 }
 
-/// The windows that a call of a model at an instant is charged to. A budget with a pattern counts
-/// the calls of models that it covers; a common pot that is in force on several scopes of a call
+/// The windows that a call of a model, or of none, at an instant is charged to. A budget with a pattern
+/// counts the calls of models that it covers; a common pot that is in force on several scopes of a call
 /// counts it once.
 pub fn charges<'a>(
     budgets: impl IntoIterator<Item = &'a BoundBudget>,
-    model: &str,
+    model: Option<&str>,
     at: DateTime<Utc>,
 ) -> Vec<Charge> {
     let mut charges: Vec<Charge> = Vec::new();
     for bound in budgets {
         let budget = &bound.budget;
-        let counts = is_bound(bound, Some(model));
+        let counts = is_bound(bound, model);
         let known = |other: &Charge| other.budget == budget.id && other.counter == bound.counter;
         if !counts || charges.iter().any(known) {
             continue;
@@ -111,10 +112,12 @@ pub struct Reserve {
     pub gateway: ApiKeyId,
     /// The gateway's id of the call.
     pub request_id: String,
+    /// The digest of what was asked: whoever asks the same again has it held once.
+    pub asked: Uuid,
     /// Who calls.
     pub attribution: Attribution,
-    /// The model that is called.
-    pub model: String,
+    /// The model that is called; none for a route without a model.
+    pub model: Option<String>,
     /// What the call will cost at most.
     pub amount: Usd,
     /// The windows that it will be charged to.

@@ -1,13 +1,16 @@
 //! A call that is asked about: what callers write, and what of it is taken.
 
+use std::collections::BTreeSet;
+
+use entity::id::ApiKeyId;
 use entity::value::Usd;
+use uuid::Uuid;
 
 use crate::domain::access::{Request, World, resolve};
-use crate::domain::field::{Faults, TAGS};
-use crate::domain::ledger::{Tokens, cost};
+use crate::domain::call::{Names, is_text};
+use crate::domain::field::Faults;
+use crate::domain::ledger::{Tokens, cost, digest};
 
-/// The most characters of the name of a model or of an end user.
-const NAME_LENGTH: usize = 256;
 /// The most characters of a path.
 const ROUTE_LENGTH: usize = 2_048;
 /// The most tokens of one call.
@@ -36,15 +39,10 @@ impl Call {
     /// Notes what is wrong with it; `within` is the path of its members, and `cost` the name of the one
     /// that says what it costs.
     pub fn check(&self, within: &str, cost: &str, faults: &mut Faults) {
+        let (model, end_user) = (self.model.as_deref(), self.end_user.as_deref());
+        Names { model, end_user, tags: &self.tags }.check(within, faults);
         let mut wrong =
             |field: &str, message: &str| faults.add(format!("{within}{field}"), message);
-        // An end user that is empty is none (REFERENCE C-A14).
-        let end_user = self.end_user.as_deref().filter(|text| !text.is_empty());
-        for (field, text) in [("model", self.model.as_deref()), ("endUser", end_user)] {
-            if text.is_some_and(|text| !is_text(text, NAME_LENGTH)) {
-                wrong(field, "write 1 to 256 characters, none of them a control character");
-            }
-        }
         if let Some(route) = &self.route
             && (!route.starts_with('/') || !is_text(route, ROUTE_LENGTH))
         {
@@ -60,12 +58,24 @@ impl Call {
         if self.cost.is_some_and(|amount| amount < Usd::ZERO) {
             wrong(&format!("estimate.{cost}"), "write 0 or more");
         }
-        if self.tags.len() > TAGS {
-            wrong("tags", "give at most 50");
-        }
-        for (index, tag) in self.tags.iter().enumerate().take(TAGS) {
-            faults.word(&format!("{within}tags.{index}"), tag);
-        }
+    }
+
+    /// What tells it from another call of a key under the same request id: every member as it was
+    /// written, whatever it stands for by now. Only the order of tags, and how often one is given, say
+    /// nothing.
+    pub fn digest(&self, key: ApiKeyId) -> Uuid {
+        let count = |tokens: Option<u64>| tokens.map(|tokens| tokens.to_string());
+        let fields = [
+            Some(key.to_string()),
+            self.model.clone(),
+            self.route.clone(),
+            self.end_user.clone().filter(|name| !name.is_empty()),
+            self.cost.map(|cost| cost.nanos().to_string()),
+            count(self.input_tokens),
+            count(self.max_output_tokens),
+        ];
+        let tags: BTreeSet<_> = self.tags.iter().map(|tag| Some(tag.as_str())).collect();
+        digest("reserve", fields.iter().map(Option::as_deref).chain(tags))
     }
 
     /// The most tokens that it is expected to use, in and out.
@@ -103,13 +113,7 @@ impl Call {
             ..Tokens::default()
         };
         let (prices, unpriced) = world.catalogue.prices(chain.team_id(), &model);
-        let call = cost::Call { model: &model, provider: None, tokens, at: world.now };
+        let call = cost::Call { model: Some(&model), provider: None, tokens, at: world.now };
         cost::estimate(&call, prices, &unpriced)
     }
-}
-
-/// Whether it is a text of so many characters, none of them a control character.
-pub fn is_text(text: &str, most: usize) -> bool {
-    let length = text.chars().count();
-    (1..=most).contains(&length) && !text.chars().any(char::is_control)
 }

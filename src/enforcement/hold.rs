@@ -86,8 +86,9 @@ impl Enforcement {
         let reserve = Reserve {
             gateway: hold.gateway,
             request_id: hold.request_id.clone(),
+            asked: call.digest(attribution.api_key),
             attribution,
-            model: model.unwrap_or_default(),
+            model,
             amount: request.estimate,
             charges: asked.charges.clone(),
             tokens: call.tokens(),
@@ -194,7 +195,7 @@ fn ask(world: &World<'_>, request: &Request) -> Asked {
     let decision = decide(&untold, request, Depth::Answer);
     let model = decision.model.as_ref().map(|model| model.target.as_str());
     Asked {
-        charges: charges(world.budgets(), model.unwrap_or_default(), world.now),
+        charges: charges(world.budgets(), model, world.now),
         attribution: Attribution::of_call(world.facts, world.end_user, world.tags),
         remaining: if decision.spends { remaining(world, model, request.estimate) } else { None },
         decision,

@@ -233,7 +233,8 @@ struct Events {
 struct Event {
     request_id: String,
     api_key_id: String,
-    model: String,
+    #[serde(default)]
+    model: Option<String>,
     #[serde(default)]
     model_id: Option<String>,
     #[serde(default)]

@@ -214,6 +214,116 @@ async fn a_request_id_holds_once() {
     .await;
 }
 
+/// SECURITY 6, "Idempotency": under an id that holds something, every member that is judged or counted
+/// must be the same; what asks about another call is a conflict, and is judged before anything else.
+#[tokio::test]
+async fn another_call_under_a_request_id_is_a_conflict() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!([{ "maxSpend": "10" }])).await;
+        let admin = app.admin();
+        let body = json!({ "keyId": scene.key, "model": "gpt-4o", "route": "/v1/chat/completions",
+            "endUser": "eve", "tags": ["a", "b"], "mode": "reserve", "requestId": "call",
+            "estimate": { "costUsd": "2", "inputTokens": 10, "maxOutputTokens": 20 } });
+        let ask = async |change: Value| {
+            let mut body = body.clone();
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            scene.gateway.check(body).await
+        };
+        let first = ask(json!({})).await;
+        assert_eq!(first.status, 200, "{:#}", first.body);
+        let input = json!({ "kind": "SERVICE", "teamId": scene.team, "name": "other" });
+        let (other, _) = crate::harness::world::api_key(&admin, input).await;
+        let estimate = |change: Value| {
+            let mut estimate = body["estimate"].clone();
+            estimate.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            json!({ "estimate": estimate })
+        };
+        for change in [
+            json!({ "keyId": other }),
+            json!({ "model": "gpt-4o-mini" }),
+            json!({ "model": null }),
+            json!({ "route": "/v1/embeddings" }),
+            json!({ "route": null }),
+            json!({ "endUser": "mallory" }),
+            json!({ "endUser": "" }),
+            json!({ "endUser": null }),
+            json!({ "tags": ["a"] }),
+            json!({ "tags": ["a", "b", "c"] }),
+            json!({ "tags": null }),
+            estimate(json!({ "costUsd": "1" })),
+            estimate(json!({ "costUsd": null })),
+            estimate(json!({ "inputTokens": 11 })),
+            estimate(json!({ "inputTokens": null })),
+            estimate(json!({ "maxOutputTokens": 21 })),
+        ] {
+            let answer = ask(change.clone()).await;
+            let found = (answer.status, answer.body["code"].as_str());
+            assert_eq!(found, (409, Some("REQUEST_ID_USED")), "{change}: {:#}", answer.body);
+            assert_eq!(answer.body["reservationId"], Value::Null, "{change}");
+        }
+        let input = json!({ "externalId": "mallory", "teamId": scene.team });
+        let made = done(&admin, "endUserCreate", input, "endUser { id }").await;
+        let input = json!({ "id": made["endUser"]["id"] });
+        done(&admin, "endUserBlock", input, "endUser { id }").await;
+        refused(&ask(json!({ "endUser": "mallory" })).await, 403, "BLOCKED");
+        // What is not judged may differ, and so may the way in which the same is written.
+        for change in [
+            json!({}),
+            json!({ "tags": ["b", "a", "b"] }),
+            json!({ "leaseTtlMs": 1_000, "ip": "127.0.0.1" }),
+            json!({ "requestId": null, "idempotencyKey": "call" }),
+            estimate(json!({ "costUsd": "2.00" })),
+        ] {
+            let again = ask(change.clone()).await;
+            assert_eq!(again.status, 200, "{change}: {:#}", again.body);
+            assert_eq!(again.body["reservationId"], first.body["reservationId"], "{change}");
+        }
+        assert_eq!(scene.numbers(app).await, ["0", "2", "8"]);
+        assert_eq!(rows(app, "reservations").await, 1);
+    })
+    .await;
+}
+
+/// Whoever asks the same again has it held once, though what it stands for has changed meanwhile.
+#[tokio::test]
+async fn a_repeated_call_is_the_same_after_changes() {
+    on_each_database(async |app| {
+        let scene = Scene::new(app, json!([{ "maxSpend": "10" }])).await;
+        let admin = app.admin();
+        let model = json!({ "name": "own", "provider": "openai", "inputPrice": "1000000" });
+        let model = done(&admin, "modelCreate", model, "model { id }").await;
+        let alias =
+            |target: &str| json!({ "teamId": scene.team, "alias": "nick", "target": target });
+        done(&admin, "teamModelAliasSet", alias("own"), "team { id }").await;
+        let body = json!({ "keyId": scene.key, "model": "nick", "endUser": "eve", "tags": ["a"],
+            "mode": "reserve", "requestId": "call", "estimate": { "inputTokens": 2 } });
+        let first = scene.gateway.check(body.clone()).await;
+        assert_eq!(first.status, 200, "{:#}", first.body);
+        assert_eq!(scene.numbers(app).await, ["0", "2", "8"]);
+        let again = async |what: &str| {
+            let again = scene.gateway.check(body.clone()).await;
+            assert_eq!(again.status, 200, "{what}: {:#}", again.body);
+            assert_eq!(again.body["reservationId"], first.body["reservationId"], "{what}");
+            assert_eq!(scene.numbers(app).await[..2], ["0", "2"], "{what}");
+        };
+        let dearer = json!({ "id": model["model"]["id"], "inputPrice": "3000000" });
+        done(&admin, "modelUpdate", dearer, "model { id }").await;
+        again("a price").await;
+        done(&admin, "teamModelAliasSet", alias("gpt-4o"), "team { id }").await;
+        again("an alias").await;
+        let input = json!({ "externalId": "eve", "teamId": scene.team });
+        done(&admin, "endUserCreate", input, "endUser { id }").await;
+        done(&admin, "tagCreate", json!({ "name": "a" }), "tag { id }").await;
+        again("an end user and a tag").await;
+        let cap = json!([{ "create": { "maxSpend": "1", "period": "1d" } }]);
+        let input = json!({ "id": scene.key, "budgets": cap });
+        done(&admin, "apiKeyUpdate", input, "apiKey { id }").await;
+        again("a budget").await;
+        assert_eq!(rows(app, "reservations").await, 1);
+    })
+    .await;
+}
+
 /// E-20, E-21: what is out of time makes room, and the call is counted when it comes after all.
 #[tokio::test]
 async fn what_is_held_for_too_long_makes_room() {

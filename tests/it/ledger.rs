@@ -1,8 +1,10 @@
 //! The ledger: what is recorded once, held exactly, and shown to whom it concerns.
 
+mod admitted;
 mod correct;
 mod crash;
 mod fork;
+mod late;
 mod property;
 mod race;
 mod read;

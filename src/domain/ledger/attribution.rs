@@ -13,6 +13,7 @@ use entity::{budget, usage_event};
 use sea_orm::{ActiveEnum, ConnectionTrait, FromQueryResult, QueryResult};
 use uuid::Uuid;
 
+use super::former::former;
 use crate::db::bulk::Bulk;
 use crate::domain::access::facts::{
     BoundBudget, EndUserFacts, Facts, TagFacts, is_unknown_end_user, unknown_end_user,
@@ -128,13 +129,14 @@ pub(super) struct Found {
 }
 
 /// A key with all that is above it.
-struct Key {
-    attribution: Attribution,
-    labels: BTreeSet<String>,
+pub(super) struct Key {
+    pub(super) attribution: Attribution,
+    /// The labels of the key, its project and its team.
+    pub(super) labels: BTreeSet<String>,
 }
 
 /// Whom calls are charged to, whoever asks, in a number of statements that does not grow with
-/// theirs. A key that is no more is charged as its last call was; one that never was has nothing.
+/// theirs. A key that is no more is charged where it stood; one that never was has nothing.
 pub(super) async fn find(
     db: &impl ConnectionTrait,
     callers: &[Caller<'_>],
@@ -198,7 +200,7 @@ fn unmade(attribution: &Attribution, name: &str) -> Scope {
     Scope { kind: ScopeKind::EndUserDefault, id: unknown_end_user(place, name) }
 }
 
-fn optional<T: Id>(row: &QueryResult, column: &str) -> Result<Option<T>> {
+pub(super) fn optional<T: Id>(row: &QueryResult, column: &str) -> Result<Option<T>> {
     Ok(row.try_get::<Option<Uuid>>("", column)?.map(T::from_uuid))
 }
 
@@ -232,27 +234,6 @@ async fn keys(
                 labels.extend(row.try_get::<Option<Words>>("", column)?.unwrap_or_default().0);
             }
             Ok((id, Key { attribution, labels }))
-        })
-        .collect()
-}
-
-/// Keys that are no more, as their last calls were charged.
-async fn former(
-    db: &impl ConnectionTrait,
-    ids: &BTreeSet<ApiKeyId>,
-) -> Result<HashMap<ApiKeyId, Key>> {
-    let statement = Bulk::new().uuid("id", ids.iter().map(|id| id.uuid())).statement(
-        db.get_database_backend(),
-        "SELECT e.* FROM v JOIN usage_events e ON e.id = (SELECT l.id FROM usage_events l \
-         WHERE l.api_key_id = v.id ORDER BY l.id DESC LIMIT 1)",
-    );
-    let rows = db.query_all_raw(statement).await?;
-    rows.iter()
-        .map(|row| {
-            let event = usage_event::Model::from_query_result(row, "")?;
-            let who = Attribution::of_event(&event);
-            let attribution = Attribution { end_user: None, tags: Vec::new(), ..who };
-            Ok((event.api_key_id, Key { attribution, labels: BTreeSet::new() }))
         })
         .collect()
 }

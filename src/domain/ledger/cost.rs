@@ -47,8 +47,8 @@ pub struct Priced {
 /// What a call is that is to be priced.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The public name of the model.
-    pub model: &'a str,
+    /// The public name of the model; none for a call of a route without a model.
+    pub model: Option<&'a str>,
     /// The provider, if somebody named it.
     pub provider: Option<&'a str>,
     /// What it used.
@@ -68,8 +68,7 @@ pub fn price(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
         return Priced { cost, source: CostSource::ModelPrice, price };
     }
     let provider = deployment.map(|model| model.provider.as_str()).or(call.provider);
-    let names =
-        deployment.map(|model| model.provider_model.as_str()).into_iter().chain([call.model]);
+    let names = deployment.map(|model| model.provider_model.as_str()).into_iter().chain(call.model);
     for name in names {
         if let Some((cost, entry)) = by_table(name, provider, call) {
             let price = Some(format!("{TABLE}:{entry}"));
@@ -89,7 +88,7 @@ pub fn estimate(call: &Call<'_>, prices: Option<Prices>, unpriced: &BTreeSet<Pro
     let listed = unpriced.iter().map(|provided| {
         let provider = Some(provided.provider.as_str());
         let by_name = |name: &str| by_table(name, provider, call);
-        let found = by_name(&provided.model).or_else(|| by_name(call.model));
+        let found = by_name(&provided.model).or_else(|| call.model.and_then(by_name));
         found.map(|(cost, _)| cost).unwrap_or_default()
     });
     let known = own.into_iter().chain(listed).max();

@@ -30,8 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) row: New,
-    /// The model that is called.
-    pub(super) model: String,
+    /// The model that is called; none for a route without a model.
+    pub(super) model: Option<String>,
     /// The charges that it is for.
     pub(super) charges: Vec<Charge>,
     /// The windows, in the order of the charges; none where a budget is no more.
@@ -245,10 +245,10 @@ impl Group {
     pub(super) fn calls(&self) -> Vec<Charged<'_>> {
         let postings = self.postings.iter().map(|posting| {
             let event = &posting.event;
-            Charged::new(&event.model, event.authorized_at, posting.charges.clone())
+            Charged::new(event.model_name(), event.authorized_at, posting.charges.clone())
         });
         let holdings = self.holdings.iter().map(|holding| {
-            Charged::new(&holding.model, holding.row.created_at, holding.charges.clone())
+            Charged::new(holding.model.as_deref(), holding.row.created_at, holding.charges.clone())
         });
         postings.chain(holdings).collect()
     }

@@ -92,7 +92,7 @@ pub(super) async fn prepare(
             let report = &waiting.report;
             let bound = found.iter().flat_map(|found| &found.bound);
             let budgets = bound.filter_map(|scope| budgets.get(scope)).flatten();
-            let model = &report.report.model;
+            let model = report.report.model.as_deref();
             let limits = token_limits(budgets.clone(), model);
             (charges(budgets, model, report.authorized_at), limits)
         })
@@ -116,7 +116,7 @@ pub(super) async fn prepare(
 
 fn charged((waiting, charges): (&Waiting, Vec<Charge>)) -> Charged<'_> {
     let report = &waiting.report;
-    Charged::new(&report.report.model, report.authorized_at, charges)
+    Charged::new(report.report.model.as_deref(), report.authorized_at, charges)
 }
 
 /// The charges whose budgets are still there, and their windows.
@@ -130,11 +130,10 @@ pub(super) fn placed(
 /// The budgets that limit the tokens of a model's calls in a minute, each counter once.
 fn token_limits<'a>(
     budgets: impl Iterator<Item = &'a BoundBudget>,
-    model: &str,
+    model: Option<&str>,
 ) -> Vec<(BudgetId, Uuid)> {
-    let limited = |bound: &&BoundBudget| {
-        bound.budget.tokens_per_minute.is_some() && is_bound(bound, Some(model))
-    };
+    let limited =
+        |bound: &&BoundBudget| bound.budget.tokens_per_minute.is_some() && is_bound(bound, model);
     let all: BTreeSet<_> =
         budgets.filter(limited).map(|bound| (bound.budget.id, bound.counter)).collect();
     all.into_iter().collect()
@@ -165,12 +164,13 @@ fn posting(
         let labels: BTreeSet<_> = report.tags.iter().cloned().collect();
         (Attribution::of_key(key), Words(labels.into_iter().collect()))
     };
-    let deployment = deployments.of(checked.model_id, &report.model, &attribution);
+    let model = report.model.as_deref();
+    let deployment = deployments.of(checked.model_id, model, &attribution);
     let priced = match checked.cost {
         Some(cost) => Priced { cost, source: CostSource::Reported, price: None },
         None => price(
             &Call {
-                model: &report.model,
+                model,
                 provider: report.provider.as_deref(),
                 tokens: report.tokens,
                 at: checked.occurred_at,
@@ -195,7 +195,7 @@ fn posting(
         end_user: report.end_user.clone(),
         tags: labels,
         tag_ids: Ids::default(),
-        model: report.model.clone(),
+        model: report.model.clone().unwrap_or_default(),
         provider,
         input_tokens: report.tokens.input,
         cache_read_tokens: report.tokens.cache_read,
@@ -277,7 +277,7 @@ impl Deployments {
     async fn find(db: &impl ConnectionTrait, waiting: &[Waiting]) -> Result<Self> {
         let unpriced = || waiting.iter().filter(|waiting| waiting.report.cost.is_none());
         let names: BTreeSet<_> =
-            unpriced().map(|waiting| waiting.report.report.model.clone()).collect();
+            unpriced().filter_map(|waiting| waiting.report.report.model.clone()).collect();
         let ids: BTreeSet<_> = unpriced().filter_map(|waiting| waiting.report.model_id).collect();
         let backend = db.get_database_backend();
         let mut rows = Vec::new();
@@ -306,12 +306,13 @@ impl Deployments {
     fn of(
         &self,
         id: Option<ModelId>,
-        name: &str,
+        name: Option<&str>,
         attribution: &Attribution,
     ) -> Option<&llm_model::Model> {
         let named = self.0.iter().find(|model| Some(model.id) == id);
         let mine = self.0.iter().filter(|model| {
-            model.name == name && (model.team_id.is_none() || model.team_id == attribution.team)
+            Some(model.name.as_str()) == name
+                && (model.team_id.is_none() || model.team_id == attribution.team)
         });
         let rank = |model: &&llm_model::Model| {
             let has_prices = model.input_price.is_some() || model.output_price.is_some();
@@ -319,12 +320,4 @@ impl Deployments {
         };
         named.or_else(|| mine.min_by_key(rank))
     }
-}
-
-/// The hash of what a reservation asks for.
-pub(super) fn hash_of(reserve: &super::Reserve) -> Uuid {
-    let key = reserve.attribution.api_key.to_string();
-    let amount = reserve.amount.nanos().to_string();
-    let fields = [Some(key.as_str()), Some(reserve.model.as_str()), Some(amount.as_str())];
-    super::report::digest("reserve", fields.into_iter())
 }

@@ -17,13 +17,14 @@ use sea_orm::DbBackend;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::post::{Applied, Group, Holding, Outcome, apply, is_overflow};
-use super::prepare::{Waiting, hash_of, prepare};
+use super::prepare::{Waiting, prepare};
 use super::report::Report;
 use super::reservation::{CallName, New, any_expired};
 use super::window::{Charged, Windows};
 use super::{Charge, Code, EVENTS, HOLDS, HOLDS_AT_MOST, Reserve, Reserved, Verdict, expire};
 use crate::db::Deployment;
 use crate::db::unit::{RETRIES, Unit, jitter};
+use crate::domain::call::{REQUEST_ID, is_text};
 use crate::error::{Error, Result};
 
 /// The most operations that wait; more are refused, which is better than an answer too late.
@@ -133,9 +134,10 @@ impl Ledger {
         if reserve.amount < Usd::ZERO {
             return Err(Error::input("amount", "this may not be negative"));
         }
-        let length = reserve.request_id.chars().count();
-        if length == 0 || length > 128 || reserve.request_id.contains('\0') {
-            return Err(Error::input("requestId", "write 1 to 128 characters"));
+        if !is_text(&reserve.request_id, REQUEST_ID) {
+            let message =
+                format!("write 1 to {REQUEST_ID} characters, none of them a control character");
+            return Err(Error::input("requestId", message));
         }
         let holds = reserve.holds.unwrap_or(HOLDS);
         if holds <= TimeDelta::zero() || holds > HOLDS_AT_MOST {
@@ -259,8 +261,9 @@ impl Desk {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let call =
-            |asked: &&'a Reserve| Charged::new(&asked.model, asked.at, asked.charges.clone());
+        let call = |asked: &&'a Reserve| {
+            Charged::new(asked.model.as_deref(), asked.at, asked.charges.clone())
+        };
         let mut calls: Vec<_> = asked.iter().map(call).collect();
         self.windows.place(&mut calls).await?;
         let now = self.deployment.clock.now();
@@ -268,7 +271,7 @@ impl Desk {
             row: New {
                 id: self.deployment.clock.id(),
                 name: (asked.gateway, asked.request_id.clone()),
-                hash: hash_of(asked),
+                hash: asked.asked,
                 attribution: asked.attribution.clone(),
                 amount: asked.amount,
                 windows: windows.iter().flatten().copied().collect(),

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::cost::{Tokens, decimal, from_float};
 use super::{AHEAD, Code, KEPT, Verdict};
 use crate::authz::Reference;
-use crate::domain::field::Faults;
+use crate::domain::call::{Names, REQUEST_ID, is_text};
+use crate::domain::field::{self, Faults};
 use crate::error::Error;
 
 /// The most tokens of one call.
@@ -17,9 +18,6 @@ const TOKENS: i64 = 1_000_000_000_000;
 
 /// The most that one call may cost: a million dollars.
 const MOST: Usd = Usd::from_nanos(1_000_000_000_000_000);
-
-/// The most characters of a request id.
-const REQUEST_ID: usize = 128;
 
 /// A cost as it was reported.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +48,8 @@ pub struct Report {
     pub request_id: String,
     /// The key that called.
     pub api_key: Reference,
-    /// The public name of the model, after aliases.
-    pub model: String,
+    /// The public name of the model, after aliases; none for a route without a model.
+    pub model: Option<String>,
     /// The model that answered, where several share the name.
     pub model_id: Option<Reference>,
     /// The provider.
@@ -64,9 +62,9 @@ pub struct Report {
     pub authorized_at: Option<DateTime<Utc>>,
     /// When it was made.
     pub occurred_at: Option<DateTime<Utc>>,
-    /// The end user, as the call named it.
+    /// The end user, as the call named it; empty is none.
     pub end_user: Option<String>,
-    /// Labels of the call.
+    /// Labels of the call; one that is given twice counts once.
     pub tags: Vec<String>,
 }
 
@@ -85,12 +83,14 @@ pub(super) struct Checked {
 
 impl Report {
     /// Checks the report, as far as that needs no database.
-    pub(super) fn check(self, now: DateTime<Utc>) -> Result<Checked, Verdict> {
+    pub(super) fn check(mut self, now: DateTime<Utc>) -> Result<Checked, Verdict> {
         let id = self.request_id.clone();
         let shown: String = id.chars().take(REQUEST_ID).collect();
         let invalid =
             |field: &str, message: &str| Verdict::fault(&shown, Code::Invalid, field, message);
         self.check_fields().map_err(|(field, message)| invalid(&field, &message))?;
+        self.end_user = self.end_user.filter(|name| !name.is_empty());
+        self.tags = field::distinct(self.tags).0;
         let model_id = self.model_id.as_ref().map(Reference::id::<ModelId>);
         if model_id == Some(None) {
             return Err(invalid("modelId", "write an id such as model_ and 32 hexadecimal digits"));
@@ -132,20 +132,16 @@ impl Report {
     /// The first fault of the fields by themselves.
     fn check_fields(&self) -> Result<(), (String, String)> {
         let mut faults = Faults::default();
-        let length = self.request_id.chars().count();
-        if length == 0 || length > REQUEST_ID {
-            faults.add("requestId", format!("write 1 to {REQUEST_ID} characters"));
-        } else if self.request_id.chars().any(char::is_control) {
-            faults.add("requestId", "leave out control characters");
+        if !is_text(&self.request_id, REQUEST_ID) {
+            let message =
+                format!("write 1 to {REQUEST_ID} characters, none of them a control character");
+            faults.add("requestId", message);
         }
-        faults.word("model", &self.model);
+        let (model, end_user) = (self.model.as_deref(), self.end_user.as_deref());
+        Names { model, end_user, tags: &self.tags }.check("", &mut faults);
         if let Some(provider) = &self.provider {
             faults.word("provider", provider);
         }
-        if let Some(end_user) = &self.end_user {
-            faults.word("endUser", end_user);
-        }
-        faults.words("tags", &self.tags);
         let tokens = self.tokens;
         for (field, count) in [
             ("inputTokens", tokens.input),
@@ -181,7 +177,7 @@ impl Report {
             [tokens.input, tokens.cache_read, tokens.cache_write, tokens.output, tokens.reasoning];
         let mut fields = vec![
             Some(format!("{:?}", self.api_key)),
-            Some(self.model.clone()),
+            self.model.clone(),
             self.model_id.as_ref().map(|id| format!("{id:?}")),
             self.provider.clone(),
             cost.map(|cost| cost.nanos().to_string()),
@@ -197,7 +193,7 @@ impl Report {
 
 /// The first 128 bits of the SHA-256 of fields, so that different lists of fields differ: each is
 /// written with its length, and one that is missing differs from an empty one.
-pub(super) fn digest<'a>(what: &str, fields: impl Iterator<Item = Option<&'a str>>) -> Uuid {
+pub fn digest<'a>(what: &str, fields: impl Iterator<Item = Option<&'a str>>) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(what.as_bytes());
     for field in fields {

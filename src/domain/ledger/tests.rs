@@ -22,11 +22,12 @@ fn a_pattern_decides_which_calls_count() {
     narrow.model_pattern = Some("gpt-*".to_owned());
     let all = [bound(scope(1), scope(1).id, narrow)];
     let now = at("2026-02-10T09:00:00Z");
-    let charged = charges(&all, "gpt-4o", now);
+    let charged = charges(&all, Some("gpt-4o"), now);
     assert_eq!(charged.len(), 1);
     assert_eq!(charged[0].starts_at, at("2026-02-10T00:00:00Z"));
     assert_eq!(charged[0].max, Some(Usd::from_nanos(100)));
-    assert!(charges(&all, "claude", now).is_empty());
+    assert!(charges(&all, Some("claude"), now).is_empty());
+    assert!(charges(&all, None, now).is_empty());
 }
 
 /// DESIGN 3: a pot that a team and its organization share counts a call once.
@@ -40,7 +41,7 @@ fn a_common_pot_counts_a_call_once() {
         bound(scope(2), counter, pot.clone()),
         bound(scope(2), own, pot),
     ];
-    let charged = charges(&all, "m", at("2026-02-10T09:00:00Z"));
+    let charged = charges(&all, Some("m"), at("2026-02-10T09:00:00Z"));
     let counters: Vec<_> = charged.iter().map(|charge| charge.counter).collect();
     assert_eq!(counters, [counter, own]);
 }

@@ -32,7 +32,7 @@ const REMEMBERED: u64 = 200_000;
 /// A call with what it is charged to, as far as that was known when it was judged.
 #[derive(Clone, Debug)]
 pub(super) struct Charged<'a> {
-    model: &'a str,
+    model: Option<&'a str>,
     at: DateTime<Utc>,
     charges: Vec<Charge>,
     /// The rows of the charges; none where a budget is no more.
@@ -213,7 +213,7 @@ impl Windows {
 }
 
 impl<'a> Charged<'a> {
-    pub(super) fn new(model: &'a str, at: DateTime<Utc>, charges: Vec<Charge>) -> Self {
+    pub(super) fn new(model: Option<&'a str>, at: DateTime<Utc>, charges: Vec<Charge>) -> Self {
         Self { model, at, charges, windows: Vec::new() }
     }
 

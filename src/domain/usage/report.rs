@@ -367,7 +367,9 @@ impl Dimension {
             Self::ApiKey => |id| ApiKeyId::from_uuid(id).to_string(),
             Self::EndUser | Self::Model | Self::Provider | Self::Tag => {
                 let text: Option<String> = row.try_get("", self.name())?;
-                return Ok((text.clone().map(Expr::val), text));
+                // A call of a route without a model has an empty one.
+                let shown = text.clone().filter(|text| !text.is_empty());
+                return Ok((text.map(Expr::val), shown));
             }
         };
         let id: Option<Uuid> = row.try_get("", self.name())?;

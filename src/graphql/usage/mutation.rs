@@ -18,13 +18,15 @@ pub struct UsageEventInput {
     /// Your id of the call, unique among your calls; 1 to 128 characters. It settles what was held
     /// for the call, and makes it safe to report again: ids are kept for 35 days.
     request_id: String,
-    /// The key that called, by id or external id.
+    /// The key that called, by id or external id; a key that was deleted since then, by id alone.
     api_key_id: ID,
-    /// The public name of the model, after aliases.
-    model: String,
+    /// The public name of the model, after aliases, known to the platform or not; 1 to 256
+    /// characters, none of them a control character. Null, or left out, for a call of a route without
+    /// a model: without a `cost` and a `modelId` it costs nothing.
+    model: Option<String>,
     /// The model that answered, by id, where several share the name and differ in price.
     model_id: Option<ID>,
-    /// The provider; that of the model by default.
+    /// The provider; that of the model by default. 1 to 128 characters without spaces at the ends.
     provider: Option<String>,
     /// All tokens in, those from and to a cache included; 0 by default.
     input_tokens: Option<BigInt>,
@@ -43,9 +45,11 @@ pub struct UsageEventInput {
     authorized_at: Option<Instant>,
     /// When the call was made; at most 35 days ago. Now by default.
     occurred_at: Option<Instant>,
-    /// The end user on whose behalf the key called.
+    /// The end user on whose behalf the key called, as the call named it; 1 to 256 characters, none
+    /// of them a control character. Null and empty are none.
     end_user: Option<String>,
-    /// Labels of the call, beside those of its key, project and team; at most 50.
+    /// Labels of the call, beside those of its key, project and team; at most 50, each 1 to 128
+    /// characters without spaces at the ends. One that is given twice counts once.
     #[graphql(default)]
     tags: Vec<String>,
 }
@@ -71,7 +75,7 @@ pub enum UsageVerdictCode {
     TooOld,
     /// It breaks a rule: nothing changed.
     Invalid,
-    /// No key of this id was ever known: nothing changed.
+    /// No key of this id was ever known, or nobody has the external id: nothing changed.
     NotFound,
 }
 

@@ -96,9 +96,9 @@ impl UsageEvent {
         &self.0.tags.0
     }
 
-    /// The public name of the model.
-    async fn model(&self) -> &str {
-        &self.0.model
+    /// The public name of the model; null for a call of a route without a model.
+    async fn model(&self) -> Option<&str> {
+        self.0.model_name()
     }
 
     /// The provider; null when nobody named it.

@@ -8,6 +8,7 @@ use entity::usage_event;
 use super::UsageEvent;
 use crate::authz::{Permission, Reference};
 use crate::db::Page;
+use crate::domain::call::check_name;
 use crate::domain::field::{Faults, IDS};
 use crate::domain::usage::{self as domain, report};
 use crate::graphql::access::requires;
@@ -83,7 +84,8 @@ pub enum UsageDimension {
     ApiKey,
     /// The end user; groups have the name that calls use.
     EndUser,
-    /// The model; groups have its public name.
+    /// The model; groups have its public name. Calls of routes without a model are a group of their
+    /// own, whose key is null.
     Model,
     /// The provider; groups have its name.
     Provider,
@@ -314,7 +316,7 @@ fn names(faults: &mut Faults, field: &str, given: Option<Vec<String>>) -> Option
     let given = given?;
     faults.ids(field, given.len());
     for (index, name) in given.iter().take(IDS).enumerate() {
-        faults.word(&format!("{field}.{index}"), name);
+        check_name(&format!("{field}.{index}"), name, faults);
     }
     Some(given)
 }

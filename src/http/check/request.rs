@@ -10,15 +10,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path, Segment};
 
+use crate::domain::call::{REQUEST_ID, is_text};
 use crate::domain::field::Faults;
 use crate::domain::ledger::HOLDS_AT_MOST;
-use crate::enforcement::call::{Call, is_text};
+use crate::enforcement::call::Call;
 use crate::error::{Error, Result};
 
 /// The most checks in one request.
 pub(super) const CHECKS: usize = 100;
-/// The most characters of a gateway's id of a call.
-const REQUEST_ID: usize = 128;
 /// The most characters of the name of a member that is shown.
 const MEMBER: usize = 32;
 

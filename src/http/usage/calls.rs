@@ -11,11 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Refusal, read, respond};
 use crate::app::App;
+use crate::domain::call::{REQUEST_ID, is_text};
 use crate::domain::ledger::EVENTS;
-use crate::enforcement::call::is_text;
-
-/// The most characters of a gateway's id of a call.
-const REQUEST_ID: usize = 128;
 
 /// Lets calls keep their places among the requests at once for another 30 seconds.
 pub(in crate::http) async fn heartbeat(

@@ -18,7 +18,7 @@ fn report(request: &str, key: &str, cost: &str) -> Report {
     Report {
         request_id: request.to_owned(),
         api_key: Reference::parse(key),
-        model: "gpt-4o".to_owned(),
+        model: Some("gpt-4o".to_owned()),
         model_id: None,
         provider: None,
         tokens: Tokens::default(),

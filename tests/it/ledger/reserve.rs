@@ -7,6 +7,7 @@ use entity::value::Usd;
 use serde_json::{Value, json};
 use tollkeep::domain::access::facts::{self, TagFacts};
 use tollkeep::domain::ledger::{Attribution, Reserve, Reserved, charges};
+use tollkeep::enforcement::call::Call;
 use tollkeep::error::Error;
 
 use super::{budget, codes, event, gateway_with_id, record, spend, team_with_key};
@@ -26,13 +27,17 @@ pub(super) async fn request(
     let id = key.parse().unwrap();
     let facts = facts::load(&database, &[id]).await.unwrap().remove(&id).unwrap();
     let now = app.clock.now();
+    let model = Some("gpt-4o".to_owned());
+    let amount = amount.parse().unwrap();
+    let call = Call { model: model.clone(), cost: Some(amount), ..Call::default() };
     Reserve {
         gateway: gateway.parse().unwrap(),
         request_id: request.to_owned(),
+        asked: call.digest(id),
         attribution: Attribution::of_call(&facts, None, &TagFacts::default()).unwrap(),
-        model: "gpt-4o".to_owned(),
-        amount: amount.parse().unwrap(),
-        charges: charges(&facts.budgets, "gpt-4o", now),
+        charges: charges(&facts.budgets, model.as_deref(), now),
+        model,
+        amount,
         tokens: 0,
         at: now,
         holds: None,
@@ -182,7 +187,7 @@ async fn the_same_call_is_held_once() {
         assert_eq!(granted, 1);
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Reserved::Granted { .. }))));
         assert_eq!(numbers(app, &team).await, three("0", "3", "7"));
-        let other = Reserve { amount: Usd::from_nanos(1), ..asked.clone() };
+        let other = request(app, &id, "x", &key, "0.000000001").await;
         assert_eq!(ledger.reserve(other).await.unwrap(), Reserved::Conflict);
         assert!(ledger.release(asked.gateway, "x".to_owned()).await.unwrap());
         assert!(!ledger.release(asked.gateway, "x".to_owned()).await.unwrap());
@@ -323,8 +328,8 @@ async fn a_call_is_settled_where_it_was_let_through() {
     .await;
 }
 
-/// A key without any usage that is deleted before its first call is settled: only the reservation knows
-/// whom to charge.
+/// A key of which nothing is known any more, not even by the audit trail: only the reservation knows whom
+/// to charge.
 #[tokio::test]
 async fn a_reservation_remembers_whom_to_charge() {
     on_each_database(async |app| {
@@ -332,6 +337,7 @@ async fn a_reservation_remembers_whom_to_charge() {
         let (gateway, id) = gateway_with_id(app).await;
         assert!(is_granted(&reserve(app, &id, "1", &key, "1").await));
         done(&app.admin(), "apiKeyDelete", json!({ "ids": [key] }), "deletedIds").await;
+        execute(app, "DELETE FROM audit_events").await;
         let events = json!([event("unknown", &key, "1"), event("1", &key, "2")]);
         assert_eq!(codes(&record(&gateway, events).await), ["NOT_FOUND", "RECORDED"]);
         assert_eq!(numbers(app, &team).await, three("2", "0", "8"));

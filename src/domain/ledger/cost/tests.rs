@@ -87,10 +87,12 @@ fn prices_of_a_model_are_exact() {
 fn a_model_that_nobody_prices_costs_nothing_and_says_so() {
     let tokens = Tokens { input: 5, ..Tokens::default() };
     let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-    let call = Call { model: "no such model at all", provider: None, tokens, at };
+    let call = Call { model: Some("no such model at all"), provider: None, tokens, at };
     let unpriced = Priced { cost: Usd::ZERO, source: CostSource::Unpriced, price: None };
     assert_eq!(price(&call, None), unpriced);
-    let known = Call { model: "gpt-4o", provider: Some("openai"), ..call };
+    let without = Call { model: None, provider: Some("openai"), ..call };
+    assert_eq!(price(&without, None), unpriced);
+    let known = Call { model: Some("gpt-4o"), provider: Some("openai"), ..call };
     assert_eq!(price(&known, None).source, CostSource::PriceTable);
 }
 
