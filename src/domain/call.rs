@@ -1,6 +1,8 @@
 //! What a call names: one rule for those who ask about a call and for those who report it, so that the
 //! usage of whatever is let through can be recorded.
 
+use entity::value::Usd;
+
 use super::field::{Faults, TAGS};
 
 /// The most characters of the name of a model or of an end user, as calls write them. Names that the
@@ -9,6 +11,10 @@ pub const NAME_LENGTH: usize = 256;
 
 /// The most characters of a gateway's id of a call.
 pub const REQUEST_ID: usize = 128;
+
+/// The most that one call costs: a million dollars. A report or an estimate of more is an error, and of
+/// prices that make more of a call this much is counted.
+pub const MOST: Usd = Usd::from_nanos(1_000_000_000_000_000);
 
 /// The names in a call.
 #[derive(Clone, Copy, Debug)]

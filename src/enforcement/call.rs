@@ -7,7 +7,7 @@ use entity::value::Usd;
 use uuid::Uuid;
 
 use crate::domain::access::{Request, World, resolve};
-use crate::domain::call::{Names, is_text};
+use crate::domain::call::{MOST, Names, is_text};
 use crate::domain::field::Faults;
 use crate::domain::ledger::{Tokens, cost, digest};
 
@@ -55,8 +55,8 @@ impl Call {
                 wrong(&format!("estimate.{field}"), "write at most 1000000000");
             }
         }
-        if self.cost.is_some_and(|amount| amount < Usd::ZERO) {
-            wrong(&format!("estimate.{cost}"), "write 0 or more");
+        if self.cost.is_some_and(|amount| !(Usd::ZERO..=MOST).contains(&amount)) {
+            wrong(&format!("estimate.{cost}"), "write 0 to 1000000 dollars");
         }
     }
 

@@ -11,6 +11,7 @@ use entity::value::Usd;
 use genai_prices::{Calculator, PriceRequest, Usage, UsageKey};
 
 use crate::domain::access::{Prices, Provided};
+use crate::domain::call::MOST;
 
 /// What the table of public prices is, for [`entity::usage_event::Model::price_ref`].
 const TABLE: &str = "genai-prices/0.2";
@@ -60,10 +61,15 @@ pub struct Call<'a> {
 /// The cost of a call of which nobody reported one. `deployment` is the model that answered, with
 /// prices of its own or a name in the table of public prices.
 pub fn price(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
+    let priced = priced(call, deployment);
+    Priced { cost: priced.cost.min(MOST), ..priced }
+}
+
+fn priced(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
     if let Some(model) = deployment
         && (model.input_price.is_some() || model.output_price.is_some())
-        && let Some(cost) = by_prices(call.tokens, model.input_price, model.output_price)
     {
+        let cost = by_prices(call.tokens, model.input_price, model.output_price);
         let price = Some(model.id.to_string());
         return Priced { cost, source: CostSource::ModelPrice, price };
     }
@@ -81,10 +87,8 @@ pub fn price(call: &Call<'_>, deployment: Option<&llm_model::Model>) -> Priced {
 /// What tokens cost at most, before a call is made: by the prices of models and, of models that have
 /// none, by the table of public prices; nothing where neither knows the model.
 pub fn estimate(call: &Call<'_>, prices: Option<Prices>, unpriced: &BTreeSet<Provided>) -> Usd {
-    let own = prices.map(|Prices { input, output }| {
-        // None is more than can be stored.
-        by_prices(call.tokens, Some(input), Some(output)).unwrap_or(Usd::from_nanos(i64::MAX))
-    });
+    let own =
+        prices.map(|Prices { input, output }| by_prices(call.tokens, Some(input), Some(output)));
     let listed = unpriced.iter().map(|provided| {
         let provider = Some(provided.provider.as_str());
         let by_name = |name: &str| by_table(name, provider, call);
@@ -92,7 +96,7 @@ pub fn estimate(call: &Call<'_>, prices: Option<Prices>, unpriced: &BTreeSet<Pro
         found.map(|(cost, _)| cost).unwrap_or_default()
     });
     let known = own.into_iter().chain(listed).max();
-    known.unwrap_or_else(|| price(call, None).cost)
+    known.unwrap_or_else(|| price(call, None).cost).min(MOST)
 }
 
 /// Reads the table, which takes some tens of milliseconds, before a call waits for it.
@@ -101,12 +105,13 @@ pub fn warm_up() {
 }
 
 /// A price that is not given is nothing.
-fn by_prices(tokens: Tokens, input: Option<Usd>, output: Option<Usd>) -> Option<Usd> {
+fn by_prices(tokens: Tokens, input: Option<Usd>, output: Option<Usd>) -> Usd {
     let part = |tokens: i64, price: Option<Usd>| {
         i128::from(tokens) * i128::from(price.unwrap_or_default().nanos())
     };
     let total = part(tokens.input, input) + part(tokens.output, output);
-    usd(divided(total, PER))
+    // What cannot be stored is more than a call costs.
+    usd(divided(total, PER)).unwrap_or(MOST)
 }
 
 #[expect(

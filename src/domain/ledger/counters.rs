@@ -119,10 +119,9 @@ impl Counters {
         ids: &[Option<BudgetWindowId>],
         amount: Usd,
     ) -> Result<(), Shortage> {
-        let most = Usd::from_nanos(i64::MAX);
         for (charge, id) in charges.iter().zip(ids) {
             let Some(counter) = id.and_then(|id| self.0.get(&id)) else { continue };
-            let max = counter.max.unwrap_or(most);
+            let Some(max) = counter.max else { continue };
             if !has_room(max, counter.spent, counter.reserved, amount) {
                 let (spent, reserved) = (counter.spent, counter.reserved);
                 return Err(Shortage { charge: Box::new(charge.clone()), spent, reserved, max });
@@ -130,7 +129,8 @@ impl Counters {
         }
         for id in ids.iter().flatten() {
             if let Some(counter) = self.0.get_mut(id) {
-                counter.reserved = counter.reserved.checked_add(amount).unwrap_or(most);
+                counter.reserved =
+                    counter.reserved.checked_add(amount).unwrap_or(Usd::from_nanos(i64::MAX));
                 counter.changed = true;
             }
         }

@@ -21,6 +21,7 @@ use crate::db::Deployment;
 use crate::db::bulk::Bulk;
 use crate::domain::access::decision::is_bound;
 use crate::domain::access::facts::BoundBudget;
+use crate::domain::model_access::covers;
 use crate::domain::scope::Scope;
 use crate::error::Result;
 
@@ -282,7 +283,8 @@ impl Deployments {
         let backend = db.get_database_backend();
         let mut rows = Vec::new();
         if !names.is_empty() {
-            let rest = "SELECT m.* FROM v JOIN models m ON m.name = v.name ORDER BY m.id";
+            let rest = "SELECT m.* FROM models m WHERE m.name IN (SELECT v.name FROM v) \
+                        OR m.name LIKE '%*%' ORDER BY m.id";
             rows.extend(
                 db.query_all_raw(
                     Bulk::new().text("name", names.into_iter()).statement(backend, rest),
@@ -302,7 +304,8 @@ impl Deployments {
     }
 
     /// The model that answered: the one that the report names, else one of the team's own with the
-    /// name, else one of the platform's; of several, the first with prices of its own.
+    /// name, else one of the platform's, else one whose name stands for it; of several, the first with
+    /// prices of its own.
     fn of(
         &self,
         id: Option<ModelId>,
@@ -311,12 +314,13 @@ impl Deployments {
     ) -> Option<&llm_model::Model> {
         let named = self.0.iter().find(|model| Some(model.id) == id);
         let mine = self.0.iter().filter(|model| {
-            Some(model.name.as_str()) == name
+            name.is_some_and(|name| covers(&model.name, name))
                 && (model.team_id.is_none() || model.team_id == attribution.team)
         });
         let rank = |model: &&llm_model::Model| {
             let has_prices = model.input_price.is_some() || model.output_price.is_some();
-            (model.team_id.is_none(), !has_prices, model.id)
+            let stands_for_it = Some(model.name.as_str()) != name;
+            (stands_for_it, model.team_id.is_none(), !has_prices, model.id)
         };
         named.or_else(|| mine.min_by_key(rank))
     }

@@ -9,15 +9,12 @@ use uuid::Uuid;
 use super::cost::{Tokens, decimal, from_float};
 use super::{AHEAD, Code, KEPT, Verdict};
 use crate::authz::Reference;
-use crate::domain::call::{Names, REQUEST_ID, is_text};
+use crate::domain::call::{MOST, Names, REQUEST_ID, is_text};
 use crate::domain::field::{self, Faults};
 use crate::error::Error;
 
 /// The most tokens of one call.
 const TOKENS: i64 = 1_000_000_000_000;
-
-/// The most that one call may cost: a million dollars.
-const MOST: Usd = Usd::from_nanos(1_000_000_000_000_000);
 
 /// A cost as it was reported.
 #[derive(Clone, Debug, PartialEq)]

@@ -125,7 +125,7 @@ impl Budget {
         self.0.version
     }
 
-    /// When the budget was made.
+    /// When the budget was made; of one that a scope got in place of another's, when that was.
     fn created_at(&self) -> Instant {
         self.0.created_at.into()
     }

@@ -262,6 +262,9 @@ async fn a_cost_is_reported_or_worked_out_and_its_source_kept() {
         let own = model("ours", Some(&team), "0.000001", Some("0.0000005")).await;
         let shared = model("embed", None, "0.13", None).await;
         let other = model("embed", None, "0.5", None).await;
+        model("wild-*", None, "3", None).await;
+        model("wild-2", None, "4", None).await;
+        model("dear", None, "9000000000", None).await;
         let call = |request: &str, model: &str, input: i64, output: i64| {
             json!({ "requestId": request, "apiKeyId": key, "model": model, "inputTokens": input,
                 "outputTokens": output })
@@ -281,6 +284,12 @@ async fn a_cost_is_reported_or_worked_out_and_its_source_kept() {
                 named,
                 public,
                 call("unknown", "no such model", 5, 5),
+                // A name that stands for others has their prices, unless they have their own.
+                call("wild", "wild-1", 1_000_000, 0),
+                call("not so wild", "wild-2", 1_000_000, 0),
+                // No call costs more than a million, whatever prices say.
+                call("dear", "dear", 1_000_000, 0),
+                call("dearest", "dear", 1_000_000_000, 0),
             ]),
         )
         .await;
@@ -300,9 +309,13 @@ async fn a_cost_is_reported_or_worked_out_and_its_source_kept() {
                 ("0.5", "MODEL_PRICE"),
                 ("12.5", "PRICE_TABLE"),
                 ("0", "UNPRICED"),
+                ("3", "MODEL_PRICE"),
+                ("4", "MODEL_PRICE"),
+                ("1000000", "MODEL_PRICE"),
+                ("1000000", "MODEL_PRICE"),
             ]
         );
-        let query = "{ usageEvents(last: 7) { nodes { requestId priceReference provider } } }";
+        let query = "{ usageEvents(last: 11) { nodes { requestId priceReference provider } } }";
         let events = crate::steps::read(&admin, query).await;
         let reference = |request: &str| {
             let nodes = events["nodes"].as_array().unwrap();
