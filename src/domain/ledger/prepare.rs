@@ -253,7 +253,9 @@ async fn keys(
         let report = &waiting.report.report;
         let fault =
             |code, message: &str| Verdict::fault(&report.request_id, code, "apiKeyId", message);
-        if let Some(id) = report.api_key.id::<ApiKeyId>() {
+        // The nil id is nobody's, and stands for none in statements.
+        let id = report.api_key.id::<ApiKeyId>();
+        if let Some(id) = id.filter(|id| !id.uuid().is_nil()) {
             return Ok(id);
         }
         let found = report.api_key.external().and_then(|name| named.get(name));

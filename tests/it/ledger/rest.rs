@@ -28,7 +28,7 @@ async fn usage_is_reported_over_plain_http() {
         let mut when = event("when", &key, "1");
         when["occurredAt"] = json!("yesterday");
         let mut lacking = event("lacking", &key, "1");
-        lacking.as_object_mut().unwrap().remove("model");
+        lacking.as_object_mut().unwrap().remove("apiKeyId");
         let events = json!([
             float,
             fine,
@@ -65,7 +65,7 @@ async fn usage_is_reported_over_plain_http() {
                 row("unknown", "INVALID", "costs", "-"),
                 row("typed", "INVALID", "-", "-"),
                 row("when", "INVALID", "occurredAt", "-"),
-                row("lacking", "INVALID", "model", "-"),
+                row("lacking", "INVALID", "apiKeyId", "-"),
                 row("", "INVALID", "-", "-"),
                 row("nan", "INVALID", "cost", "-"),
                 row("huge", "INVALID", "cost", "-"),
