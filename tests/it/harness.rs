@@ -31,6 +31,12 @@ const PEPPER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbcc
 /// The key-encryption key of every test server.
 pub(crate) const KEK: &str = "8f7e6d5c4b3a29180716f5e4d3c2b1a08f7e6d5c4b3a29180716f5e4d3c2b1a0";
 
+/// For tests in which many ask at once: all of them have room, however slow the machine is.
+pub(crate) const ROOM: &[(&str, &str)] = &[
+    ("TOLLKEEP__LIMITS__CONCURRENT_REQUESTS", "1000"),
+    ("TOLLKEEP__DATABASE__ACQUIRE_TIMEOUT", "20s"),
+];
+
 /// A server under test.
 pub(crate) struct TestApp {
     pub(crate) app: App,

@@ -9,7 +9,7 @@ use tollkeep::app::Kind as BreachKind;
 use super::{bent, look, unguarded};
 use crate::harness::client::text;
 use crate::harness::world::api_key;
-use crate::harness::{Client, TestApp, on_each_database};
+use crate::harness::{Client, ROOM, TestApp, on_each_database, on_each_database_with};
 use crate::ledger::{event, gateway, record};
 use crate::steps::{done, rows, sql_id};
 
@@ -95,7 +95,7 @@ impl Place {
 /// across a fork, the counters are the sums of the rows.
 #[tokio::test]
 async fn counters_agree_after_a_busy_day() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let place = Place::new(app).await;
         place.be_busy(app, "first").await;
         app.clock.set(app.clock.now() + TimeDelta::hours(13));

@@ -15,7 +15,7 @@ use super::{codes, event, gateway_with_id, record};
 use crate::harness::client::text;
 use crate::harness::database::Kind;
 use crate::harness::world::api_key;
-use crate::harness::{Client, TestApp, on_each_database};
+use crate::harness::{Client, ROOM, TestApp, on_each_database, on_each_database_with};
 use crate::steps::done;
 
 /// Numbers that look random, and are the same for the same seed.
@@ -440,7 +440,7 @@ async fn shuffled(app: &TestApp, gateway: &Client, place: &Place, seed: u64) {
 /// SECURITY 2, case 27, and R3: the order in which reports come, and how often, does not matter.
 #[tokio::test]
 async fn the_order_of_reports_does_not_matter() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let place = place(app).await;
         let gateway = super::gateway(app).await;
         shuffled(app, &gateway, &place, 42).await;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{budget, codes, event, gateway, record, spend, team_with_key};
-use crate::harness::on_each_database;
 use crate::harness::world::{World, api_key};
+use crate::harness::{ROOM, on_each_database, on_each_database_with};
 use crate::steps::{done, project, rows};
 
 /// C-P10, E 16, E 23, SECURITY 6: a call is charged to every scope of its key, once.
@@ -85,7 +85,7 @@ async fn a_call_is_charged_to_every_scope_of_its_key() {
 /// one digit changed it is a conflict; another gateway's same id is another event.
 #[tokio::test]
 async fn the_same_event_is_counted_once() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let (team, key) = team_with_key(app, "T", json!([{ "maxSpend": "100" }])).await;
         let (one, other) = (gateway(app).await, gateway(app).await);
         let calls = (0..50).map(|_| record(&one, json!([event("x", &key, "1.5")])));

@@ -8,7 +8,7 @@ use tollkeep::domain::ledger::Reserved;
 
 use super::reserve::reserve;
 use super::{budget, codes, event, gateway_with_id, record, spend, team_with_key};
-use crate::harness::{TestApp, on_each_database};
+use crate::harness::{ROOM, TestApp, on_each_database, on_each_database_with};
 use crate::steps::{done, read, rows};
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -219,7 +219,7 @@ async fn a_fork_goes_on_with_the_running_window() {
 /// F5 (8), E 12: each threshold is raised once in a window, and told to those who follow the change log.
 #[tokio::test]
 async fn each_threshold_is_raised_once_in_a_window() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let limits = json!([{ "maxSpend": "10", "softSpend": "2", "period": "1d" }]);
         let (team, key) = team_with_key(app, "T", limits).await;
         let (gateway, _) = gateway_with_id(app).await;
