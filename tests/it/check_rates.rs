@@ -211,6 +211,7 @@ async fn tokens_are_counted_as_they_were_used() {
         let answer = scene.reserve("e", 1_001).await;
         denied(&answer, "TOKEN_RATE_EXCEEDED", "tokens");
         assert_eq!(answer.body["retryAfterMs"], Value::Null);
+        assert_eq!(answer.headers.get("retry-after"), None);
         scene.at(61_000).await;
         allowed(&scene.reserve("e", 1_000).await);
     })

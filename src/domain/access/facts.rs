@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::catalogue::Catalogue;
 use super::chain::{Chain, chains};
+use super::room::Account;
 use crate::domain::scope::{Scope, by_kind};
 use crate::error::Result;
 
@@ -107,6 +108,11 @@ impl World<'_> {
             self.facts.budgets.iter().partition(|bound| bound.scope.kind == ScopeKind::Platform);
         let end_user = self.end_user.into_iter().flat_map(|end_user| &end_user.budgets);
         own.into_iter().filter(personal).chain(end_user).chain(&self.tags.budgets).chain(platform)
+    }
+
+    /// A budget, with what it counts now.
+    pub fn account<'a>(&self, bound: &'a BoundBudget) -> Account<'a> {
+        Account { budget: &bound.budget, counted: self.counters.of(bound, self.now) }
     }
 
     /// Whether the budgets of the person hold for this key.
