@@ -138,7 +138,7 @@ impl<'a> Scene<'a> {
             }
             "BUDGET_EXCEEDED" => {
                 // The rates of the platform stay when its cap goes.
-                let (cap, rates) = (create(json!({ "maxSpend": "1" })), rates(0));
+                let (cap, rates) = (create(&json!({ "maxSpend": "1" })), rates(0));
                 let budgets = match (kind, is_broken) {
                     ("PLATFORM", true) => json!([cap, rates]),
                     ("PLATFORM", false) => json!([rates]),
@@ -171,7 +171,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn create(limits: Value) -> Value {
+fn create(limits: &Value) -> Value {
     json!({ "create": limits })
 }
 
@@ -181,7 +181,8 @@ fn rates(admitting: usize) -> Value {
     let limit = |(at, name): (usize, &str)| {
         (name.to_owned(), json!(if at < admitting { 1_000 } else { 0 }))
     };
-    create(names.into_iter().enumerate().map(limit).collect::<serde_json::Map<_, _>>().into())
+    let limits: serde_json::Map<_, _> = names.into_iter().enumerate().map(limit).collect();
+    create(&limits.into())
 }
 
 /// A rule: the code and the status that tell of it, and whose it is.

@@ -126,7 +126,7 @@ mod tests {
             (vec![(none(10), 10, Some(day)), (more(10, 5, soon), 12, Some(month))], Some(month)),
             (vec![(none(10), 10, Some(day)), (more(10, 5, month), 12, Some(month))], Some(day)),
             (vec![(none(10), 10, Some(day)), (more(10, 5, soon), 12, None)], None),
-            // The increase of one lasts until its window ends, and not until that of another does.
+            // An increase that is over when the other budget's window ends is no room then.
             (vec![(more(0, 5, month), 5, Some(day)), (none(10), 10, Some(month))], None),
         ] {
             let rows: Vec<_> =

@@ -109,8 +109,8 @@ impl Budget {
             let current = window_at(&row, now).starts_at;
             for (window, (spent, reserved)) in (-1..).zip(self.counts[self.place(*scope)]) {
                 let starts_at = current + TimeDelta::seconds(window * self.period.unwrap_or(1));
-                let counted = (Usd::from_nanos(spent), Usd::from_nanos(reserved));
-                fixed.0.insert((row.id, counter, starts_at), counted);
+                let sums = (Usd::from_nanos(spent), Usd::from_nanos(reserved));
+                fixed.0.insert((row.id, counter, starts_at), sums);
             }
             BoundBudget { scope: *scope, counter, budget: Arc::clone(&row) }
         };

@@ -183,7 +183,6 @@ struct Call {
     looks: bool,
 }
 
-#[expect(clippy::too_many_lines, reason = "one rule after the other, to be read in one go")]
 fn before_budgets(spec: &Spec) -> Result<Call, (Check, Scope)> {
     let no = |check: Check, kind: ScopeKind| Err((check, Spec::scope(kind)));
     if !spec.known {
