@@ -271,6 +271,9 @@ async fn nothing_is_taken_of_a_call_that_is_refused() {
         }
         assert_eq!(scene.named("/v1/release", &["first"]).await, [true]);
         allowed(&scene.reserve("fifth", 1).await);
+        // Then the budget has room again, and the rate has none.
+        assert_eq!(scene.named("/v1/release", &["fifth"]).await, [true]);
+        app.app.enforcement().poll().await.unwrap();
         let answer = scene.reserve("sixth", 1).await;
         assert_eq!(answer.body["code"], "REQUEST_RATE_EXCEEDED", "{:#}", answer.body);
     })
