@@ -6,6 +6,7 @@ pub mod decision;
 pub mod explain;
 pub mod facts;
 pub mod models;
+pub mod room;
 pub mod route;
 
 use std::collections::{BTreeSet, HashMap};

@@ -142,19 +142,19 @@ pub enum Reserved {
         /// Whether the same was asked before.
         is_duplicate: bool,
     },
-    /// There is no room for it.
-    Refused(Shortage),
+    /// There is no room for it in these windows, in the order of the charges.
+    Refused(Vec<Shortage>),
     /// Another reservation has this request id.
     Conflict,
     /// The call was settled already: nothing is held for it.
     Settled,
 }
 
-/// The window in which there is no room.
+/// A window in which there is no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// The charge that it is for.
-    pub charge: Box<Charge>,
+    pub charge: Charge,
     /// What was spent in it.
     pub spent: Usd,
     /// What is held in it for other calls.

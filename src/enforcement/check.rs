@@ -143,6 +143,8 @@ impl Enforcement {
         });
         if decision.is_allowed() {
             self.rates().take(&mut decision, call, None, now).await;
+        } else if decision.comes_to_rates() {
+            self.rates().look(&mut decision, call, now).await;
         }
         Ok(self.verdict_on(presented, &request, &around, decision, now))
     }
@@ -177,7 +179,7 @@ impl Enforcement {
             request.estimate = call.estimate(world);
             decide(world, &request, depth)
         });
-        if depth == Depth::Explanation || decision.is_allowed() {
+        if depth == Depth::Explanation || decision.comes_to_rates() {
             self.rates().look(&mut decision, call, now).await;
         }
         Ok((self.verdict_on(presented, &request, &around, decision, now), around))

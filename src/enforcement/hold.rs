@@ -14,9 +14,12 @@ use super::counters::Untold;
 use super::rates::{Taken, lease};
 use super::verdict::{Code, Held, Verdict};
 use crate::db::StatementCount;
-use crate::domain::access::decision::is_bound;
-use crate::domain::access::{Check, Decision, Depth, Numbers, Request, Rule, World, decide};
-use crate::domain::budget::window::max_spend_at;
+use crate::domain::access::decision::{is_bound, room_at};
+use crate::domain::access::room::Account;
+use crate::domain::access::{
+    BoundBudget, Check, Counted, Counters, Decision, Depth, Numbers, Request, Rule, World, decide,
+};
+use crate::domain::budget::window::{increase_at, max_spend_at};
 use crate::domain::ledger::{
     self, Attribution, Charge, Ledger, Report, Reserve, Reserved, Shortage, charges,
 };
@@ -76,6 +79,17 @@ impl Enforcement {
         } else {
             None
         };
+        if !decision.is_allowed() {
+            // Budgets are judged before rates and the end user, and the ledger is not asked for a call
+            // that is refused: what is remembered tells whether one of them has no room either.
+            let remembered =
+                around.within(presented, now, |world| decide(world, &request, Depth::Answer));
+            if remembered.is_short() {
+                decision = remembered;
+            } else if decision.comes_to_rates() {
+                self.rates().look(&mut decision, call, now).await;
+            }
+        }
         let mut verdict = self.verdict_on(presented, &request, &around, decision, now);
         verdict.lasts = TimeDelta::zero();
         if !verdict.is_allowed() {
@@ -122,10 +136,12 @@ impl Enforcement {
             Reserved::Granted { id, expires_at, .. } => {
                 verdict.held = Some(Held { id, lasts: expires_at - now });
             }
-            Reserved::Refused(shortage) => {
+            Reserved::Refused(shortages) => {
                 verdict.code = Some(Code::BudgetExceeded);
                 if let Some(decision) = &mut verdict.decision {
-                    refuse(decision, &shortage, request.estimate);
+                    around.within(presented, now, |world| {
+                        refuse(decision, world, &shortages, request.estimate);
+                    });
                 }
             }
             Reserved::Conflict | Reserved::Settled => verdict.code = Some(Code::RequestIdUsed),
@@ -213,21 +229,53 @@ fn remaining(world: &World<'_>, model: Option<&str>, held: Usd) -> Option<Usd> {
     left.min()
 }
 
-/// Adds the rule of the budget that has no room.
-fn refuse(decision: &mut Decision, shortage: &Shortage, estimate: Usd) {
-    let Shortage { ref charge, spent, reserved, max } = *shortage;
-    decision.remaining = Some(max.remaining_after(spent).remaining_after(reserved));
-    decision.add(Rule {
-        check: Check::Budget,
-        scope: charge.scope,
-        passed: false,
-        numbers: Numbers::Budget {
-            budget: charge.budget,
-            max,
-            spent,
-            reserved,
-            estimate,
-            resets_at: charge.ends_at,
-        },
-    });
+/// Counters of which the ledger told those without room.
+struct Told<'a> {
+    shortages: &'a [Shortage],
+    remembered: &'a dyn Counters,
+}
+
+impl Counters for Told<'_> {
+    fn of(&self, bound: &BoundBudget, at: DateTime<Utc>) -> Counted {
+        let short = self.shortages.iter().find(|short| {
+            (short.charge.budget, short.charge.counter) == (bound.budget.id, bound.counter)
+        });
+        short.map_or_else(|| self.remembered.of(bound, at), counted)
+    }
+}
+
+fn counted(short: &Shortage) -> Counted {
+    Counted { spent: short.spent, reserved: short.reserved, resets_at: short.charge.ends_at }
+}
+
+/// Adds the rules of the budgets that have no room.
+fn refuse(decision: &mut Decision, world: &World<'_>, shortages: &[Shortage], estimate: Usd) {
+    let told = Told { shortages, remembered: world.counters };
+    let world = World { counters: &told, ..*world };
+    let left =
+        |short: &Shortage| short.max.remaining_after(short.spent).remaining_after(short.reserved);
+    decision.remaining = shortages.iter().map(left).min();
+    let model = decision.model.as_ref().map(|model| model.target.as_str());
+    decision.room_at = room_at(&world, model, estimate);
+    for short in shortages {
+        let Shortage { ref charge, spent, reserved, max } = *short;
+        // One that took another's place a moment ago is not known here yet.
+        let bound = world.budgets().find(|bound| bound.budget.id == charge.budget);
+        let account = bound.map(|bound| Account { budget: &bound.budget, counted: counted(short) });
+        decision.add(Rule {
+            check: Check::Budget,
+            scope: charge.scope,
+            passed: false,
+            numbers: Numbers::Budget {
+                budget: charge.budget,
+                max,
+                increase: bound.map_or(Usd::ZERO, |bound| increase_at(&bound.budget, world.now)),
+                spent,
+                reserved,
+                estimate,
+                resets_at: charge.ends_at,
+                next_room: account.and_then(|account| account.next_room(estimate)),
+            },
+        });
+    }
 }

@@ -180,10 +180,11 @@ impl Verdict {
         self.decision.as_ref().and_then(|decision| decision.remaining)
     }
 
-    /// How long to wait before asking again; none where waiting does not help.
+    /// How long to wait before asking again, until all budgets have room, or all rates; none where
+    /// waiting does not help.
     pub fn retry_after(&self) -> Option<TimeDelta> {
         match &self.refused_by()?.numbers {
-            Numbers::Budget { resets_at, .. } => resets_at.map(|at| at - self.at),
+            Numbers::Budget { .. } => Some(self.decision.as_ref()?.room_at? - self.at),
             Numbers::Rate { .. } => self.wait_for_rates(),
             Numbers::None | Numbers::Expiry(_) | Numbers::Model(_) => None,
         }
@@ -214,7 +215,7 @@ impl Verdict {
             (Numbers::Model(model), _) => {
                 format!("the models of {place} do not include {model:?}")
             }
-            (Numbers::Budget { budget, max, spent, reserved, estimate, resets_at }, _) => {
+            (Numbers::Budget { budget, max, spent, reserved, estimate, resets_at, .. }, _) => {
                 let resets = resets_at
                     .map_or_else(|| "never".to_owned(), |at| format!("at {}", instant(at)));
                 format!(

@@ -74,10 +74,10 @@ async fn an_explanation_has_every_rule_with_its_numbers() {
             [
                 ("KIND", "API_KEY"),
                 ("BLOCK", "API_KEY"),
+                ("ROUTE", "API_KEY"),
                 ("BLOCK", "USER"),
                 ("MEMBERSHIP", "API_KEY"),
                 ("BLOCK", "TEAM"),
-                ("ROUTE", "API_KEY"),
                 ("MODEL", "ORGANIZATION"),
                 ("MODEL", "TEAM"),
                 ("MODEL", "TEAM_MEMBERSHIP"),

@@ -214,6 +214,7 @@ async fn tokens_are_counted_as_they_were_used() {
         let answer = scene.reserve("e", 1_001).await;
         denied(&answer, "TOKEN_RATE_EXCEEDED", "tokens");
         assert_eq!(answer.body["retryAfterMs"], Value::Null);
+        assert_eq!(answer.headers.get("retry-after"), None);
         scene.at(61_000).await;
         allowed(&scene.reserve("e", 1_000).await);
     })
@@ -311,6 +312,9 @@ async fn nothing_is_taken_of_a_call_that_is_refused() {
         }
         assert_eq!(scene.named("/v1/release", &["first"]).await, [true]);
         allowed(&scene.reserve("fifth", 1).await);
+        // Then the budget has room again, and the rate has none.
+        assert_eq!(scene.named("/v1/release", &["fifth"]).await, [true]);
+        app.app.enforcement().poll().await.unwrap();
         let answer = scene.reserve("sixth", 1).await;
         assert_eq!(answer.body["code"], "REQUEST_RATE_EXCEEDED", "{:#}", answer.body);
     })

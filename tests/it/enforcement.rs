@@ -230,7 +230,17 @@ async fn a_revocation_holds_on_the_other_server_within_a_second() {
         let admin = one.admin();
         let gateway = other.with_key(scene.gateway.key.as_deref());
         let mut longest = Duration::ZERO;
-        for way in ["block", "delete", "rotate", "user", "team", "member", "organization"] {
+        for way in [
+            "block",
+            "delete",
+            "rotate",
+            "user",
+            "user-deletion",
+            "team",
+            "team-deletion",
+            "member",
+            "organization",
+        ] {
             let person = user(&admin, &format!("{way}-person"), "USER").await;
             let place = crate::harness::world::organization(one, &format!("Org {way}")).await;
             crate::harness::world::join_organization(one, &place, &person, "MEMBER").await;
@@ -246,7 +256,9 @@ async fn a_revocation_holds_on_the_other_server_within_a_second() {
                 "delete" => ("apiKeyDelete", json!({ "ids": [key] }), "deletedIds"),
                 "rotate" => ("apiKeyRotate", json!({ "id": key }), "apiKey { id }"),
                 "user" => ("userBlock", json!({ "id": person }), "user { id }"),
+                "user-deletion" => ("userDelete", json!({ "ids": [person] }), "deletedIds"),
                 "team" => ("teamBlock", json!({ "id": place_team }), "team { id }"),
+                "team-deletion" => ("teamDelete", json!({ "ids": [place_team] }), "deletedIds"),
                 "member" => {
                     let input = json!({ "teamId": place_team, "user": { "id": person } });
                     ("teamMemberRemove", input, "deletedId")

@@ -21,6 +21,7 @@ mod bulk;
 mod canary;
 mod check;
 mod check_hold;
+mod check_order;
 mod check_rates;
 mod crash;
 mod credential;

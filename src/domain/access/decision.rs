@@ -1,20 +1,24 @@
 //! The decision: every rule that was evaluated, in one order, and what it said.
 //!
-//! The order (REFERENCE AC-8 and F5, with their defects mended): the key is in force; the person, the
-//! member, the team and the project are; the route is open to the key; the call names an end user if
-//! it must, who is not blocked; the model is allowed along the chain and not blocked; every budget has
-//! room; every rate has. The first rule that says no gives the answer.
+//! The order (`docs/enforcement.md` has it as a table): the key is known, not blocked and not expired;
+//! the route is open to it; the person, the member, the team and the project are there and not blocked;
+//! the model is allowed along the chain and not blocked; the end user is not blocked; every budget has
+//! room; every rate has; the call names an end user if it must. The first rule that says no gives the
+//! answer.
 
 use chrono::{DateTime, Utc};
+use entity::api_key;
 use entity::id::BudgetId;
 use entity::role::ApiKeyKind;
 use entity::value::Usd;
 
 use super::catalogue::Presence;
-use super::facts::{BoundBudget, World};
+use super::chain::Chain;
+use super::facts::{BoundBudget, Counted, World};
 use super::models::{Resolution, resolve};
-use super::route;
-use crate::domain::budget::window::max_spend_at;
+use super::room::{first_room, has_room};
+use super::route::Route;
+use crate::domain::budget::window::{increase_at, max_spend_at};
 use crate::domain::model_access::covers;
 use crate::domain::scope::Scope;
 
@@ -33,21 +37,20 @@ pub struct Request {
     pub estimate: Usd,
 }
 
-/// What a rule looks at, in the order of judgement.
+/// What a rule looks at, in the order of judgement; blocks of other scopes than the key come where the
+/// scope does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Check {
     /// The key is of a kind that calls models.
     Kind,
+    /// Neither the key, nor its owner, team or project, nor the end user is blocked.
+    Block,
     /// The key has not expired.
     Expiry,
-    /// Neither the key, nor its owner, team or project is blocked.
-    Block,
-    /// The owner of a team's key is a member of the team.
-    Membership,
     /// The key may use the route.
     Route,
-    /// The call names an end user where the settings ask for one.
-    EndUser,
+    /// The owner of a team's key is a member of the team.
+    Membership,
     /// A list of the chain allows the model.
     Model,
     /// The model has a deployment that is not blocked.
@@ -60,6 +63,8 @@ pub enum Check {
     TokenRate,
     /// A limit of requests at once has room.
     Parallel,
+    /// The call names an end user where the settings ask for one.
+    EndUser,
 }
 
 /// Numbers behind a rule.
@@ -77,6 +82,8 @@ pub enum Numbers {
         budget: BudgetId,
         /// The most that may be spent.
         max: Usd,
+        /// How much of that is for some time only.
+        increase: Usd,
         /// What was spent.
         spent: Usd,
         /// What is held.
@@ -85,6 +92,8 @@ pub enum Numbers {
         estimate: Usd,
         /// When the window ends.
         resets_at: Option<DateTime<Utc>>,
+        /// The same, if the next window has room for the call.
+        next_room: Option<DateTime<Utc>>,
     },
     /// A rate and its state.
     Rate {
@@ -120,15 +129,19 @@ pub struct Rule {
 /// What was decided.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The rules that were evaluated, in order; without an explanation only the one that says no, and
-    /// the rates.
+    /// The rules that were evaluated, in order; without an explanation only the one that says no, all
+    /// budgets that do, and the rates.
     pub rules: Vec<Rule>,
     /// The first that says no, by its place in the list.
     pub refusal: Option<usize>,
     /// What became of the model.
     pub model: Option<Resolution>,
-    /// The least that is left of any budget; none without a cap.
+    /// The least that is left of any budget; none without a cap, and for a call that is refused before
+    /// budgets are looked at.
     pub remaining: Option<Usd>,
+    /// When all budgets have room, if nothing else is spent until then, of a call for which one has
+    /// none; none where waiting does not help.
+    pub room_at: Option<DateTime<Utc>>,
     /// The budgets with rates that the call has to be admitted by.
     pub rates: Vec<BoundBudget>,
     /// Whether budgets count what the call costs: neither its route nor its model is free.
@@ -146,12 +159,22 @@ impl Decision {
         self.refusal.map(|at| &self.rules[at])
     }
 
-    /// Adds a rule that others evaluate: whether a rate admitted the call.
+    /// Whether it is a budget that says no.
+    pub fn is_short(&self) -> bool {
+        self.refused_by().is_some_and(|rule| rule.check == Check::Budget)
+    }
+
+    /// Whether the rates have a say: no rule before them refuses.
+    pub fn comes_to_rates(&self) -> bool {
+        self.refused_by().is_none_or(|rule| rule.check == Check::EndUser)
+    }
+
+    /// Adds a rule that others evaluate: whether a budget has room, or a rate admits the call. The
+    /// required end user is judged after these.
     pub fn add(&mut self, rule: Rule) {
-        if !rule.passed && self.refusal.is_none() {
-            self.refusal = Some(self.rules.len());
-        }
-        self.rules.push(rule);
+        let last = self.rules.iter().position(|known| known.check == Check::EndUser);
+        self.rules.insert(last.unwrap_or(self.rules.len()), rule);
+        self.refusal = self.rules.iter().position(|rule| !rule.passed);
     }
 }
 
@@ -173,6 +196,7 @@ pub fn decide(world: &World<'_>, request: &Request, depth: Depth) -> Decision {
         refusal: None,
         model: None,
         remaining: None,
+        room_at: None,
         rates: Vec::new(),
         spends: false,
     };
@@ -211,73 +235,56 @@ fn judge(
     rules: &mut Rules,
     decision: &mut Decision,
 ) -> Wanted {
-    in_force(world, rules)?;
-    let chain = &world.facts.chain;
-    let Some(key) = &chain.key else { return Ok(()) };
-    let own = Scope::api_key(key.id);
-    let route = route::Route::of(request.route.as_deref());
+    let Some(key) = &world.facts.chain.key else {
+        return rules.say(Check::Kind, Scope::platform(), false, Numbers::None);
+    };
+    let route = Route::of(request.route.as_deref());
+    in_force(key, world.now, rules)?;
     let open = route.is_open(key.allowed_routes.as_ref());
-    rules.say(Check::Route, own, open, Numbers::None)?;
-    end_user(world, request, route, rules)?;
+    rules.say(Check::Route, Scope::api_key(key.id), open, Numbers::None)?;
+    whole(&world.facts.chain, key, rules)?;
     let target = model(world, request, rules, decision)?;
+    if let Some(row) = world.end_user.and_then(|end_user| end_user.row.as_ref()) {
+        let passed = row.blocked_by.is_none();
+        rules.say(Check::Block, Scope::end_user(row.id), passed, Numbers::None)?;
+    }
     if route.is_free() {
         return Ok(());
     }
-    let is_free = matches!(
-        decision.model.as_ref().map(|model| model.presence),
-        Some(Presence::Available { is_free: true })
-    );
-    decision.spends = !is_free;
-    for bound in world.budgets() {
-        if !is_bound(bound, target.as_deref()) {
-            continue;
-        }
-        // A model that costs nothing spends nothing (REFERENCE F5), and still takes its time.
-        if !is_free {
-            spend(world, request, bound, rules, decision)?;
-        }
-        let budget = &bound.budget;
-        let rates =
-            [budget.requests_per_minute, budget.tokens_per_minute, budget.max_parallel_requests];
-        if rates.iter().any(Option::is_some) {
-            decision.rates.push(bound.clone());
-        }
+    budgets(world, request, target.as_deref(), rules, decision)?;
+    if world.settings.end_user_is_required {
+        let given = request.end_user.as_ref().is_some_and(|id| !id.is_empty());
+        rules.say(Check::EndUser, Scope::platform(), given, Numbers::None)?;
     }
     Ok(())
 }
 
-/// Whether a budget concerns calls of a model: one with a pattern concerns those that it covers alone.
-pub fn is_bound(bound: &BoundBudget, model: Option<&str>) -> bool {
-    match (&bound.budget.model_pattern, model) {
-        (None, _) => true,
-        (Some(pattern), Some(model)) => covers(pattern, model),
-        (Some(_), None) => false,
-    }
-}
-
-fn in_force(world: &World<'_>, rules: &mut Rules) -> Wanted {
-    let chain = &world.facts.chain;
-    let Some(key) = &chain.key else {
-        return rules.say(Check::Kind, Scope::platform(), false, Numbers::None);
-    };
+/// Judges the key itself.
+fn in_force(key: &api_key::Model, now: DateTime<Utc>, rules: &mut Rules) -> Wanted {
     let own = Scope::api_key(key.id);
     let calls = matches!(key.kind, ApiKeyKind::User | ApiKeyKind::Service);
     rules.say(Check::Kind, own, calls, Numbers::None)?;
-    if let Some(at) = key.expires_at {
-        rules.say(Check::Expiry, own, world.now < at, Numbers::Expiry(at))?;
-    }
     rules.say(Check::Block, own, key.blocked_by.is_none(), Numbers::None)?;
+    match key.expires_at {
+        Some(at) => rules.say(Check::Expiry, own, now < at, Numbers::Expiry(at)),
+        None => Ok(()),
+    }
+}
+
+/// Judges what is above the key. An organization cannot be blocked.
+fn whole(chain: &Chain, key: &api_key::Model, rules: &mut Rules) -> Wanted {
     if let Some(user) = &chain.user {
         let passed = user.blocked_by.is_none();
         rules.say(Check::Block, Scope::user(user.id), passed, Numbers::None)?;
     }
     // A key whose owner, team or project is no more would have gone with it; should a row survive, it
     // opens nothing.
-    let whole = key.user_id.is_some() == chain.user.is_some()
+    let is_whole = key.user_id.is_some() == chain.user.is_some()
         && key.team_id.is_some() == chain.team.is_some()
         && key.project_id.is_some() == chain.project.is_some();
     let is_member = key.user_id.is_none() || key.team_id.is_none() || chain.membership.is_some();
-    rules.say(Check::Membership, own, whole && is_member, Numbers::None)?;
+    let passed = is_whole && is_member;
+    rules.say(Check::Membership, Scope::api_key(key.id), passed, Numbers::None)?;
     if let Some(team) = &chain.team {
         let passed = team.blocked_by.is_none();
         rules.say(Check::Block, Scope::team(team.id), passed, Numbers::None)?;
@@ -289,23 +296,49 @@ fn in_force(world: &World<'_>, rules: &mut Rules) -> Wanted {
     Ok(())
 }
 
-fn end_user(
+/// Judges all budgets, also beyond one that says no: whoever waits, waits for all of them.
+fn budgets(
     world: &World<'_>,
     request: &Request,
-    route: route::Route<'_>,
+    model: Option<&str>,
     rules: &mut Rules,
+    decision: &mut Decision,
 ) -> Wanted {
-    if world.settings.end_user_is_required && !route.is_free() {
-        let given = request.end_user.as_ref().is_some_and(|id| !id.is_empty());
-        rules.say(Check::EndUser, Scope::platform(), given, Numbers::None)?;
-    }
-    let row = world.end_user.and_then(|end_user| end_user.row.as_ref());
-    match row {
-        None => Ok(()),
-        Some(row) => {
-            let passed = row.blocked_by.is_none();
-            rules.say(Check::Block, Scope::end_user(row.id), passed, Numbers::None)
+    let presence = decision.model.as_ref().map(|model| model.presence);
+    let is_free = matches!(presence, Some(Presence::Available { is_free: true }));
+    decision.spends = !is_free;
+    let mut wanted = Ok(());
+    for bound in world.budgets().filter(|bound| is_bound(bound, model)) {
+        // A model that costs nothing spends nothing (REFERENCE F5), and still takes its time.
+        if !is_free {
+            wanted = wanted.and(spend(world, request, bound, rules, decision));
         }
+        let budget = &bound.budget;
+        let rates =
+            [budget.requests_per_minute, budget.tokens_per_minute, budget.max_parallel_requests];
+        if rates.iter().any(Option::is_some) {
+            decision.rates.push(bound.clone());
+        }
+    }
+    if rules.list.iter().any(|rule| rule.check == Check::Budget && !rule.passed) {
+        decision.room_at = room_at(world, model, request.estimate);
+    }
+    wanted
+}
+
+/// When all budgets have room for a call that they concern, if nothing else is spent until then.
+pub fn room_at(world: &World<'_>, model: Option<&str>, estimate: Usd) -> Option<DateTime<Utc>> {
+    let bound = world.budgets().filter(|bound| is_bound(bound, model));
+    let accounts: Vec<_> = bound.map(|bound| world.account(bound)).collect();
+    first_room(&accounts, estimate)
+}
+
+/// Whether a budget concerns calls of a model: one with a pattern concerns those that it covers alone.
+pub fn is_bound(bound: &BoundBudget, model: Option<&str>) -> bool {
+    match (&bound.budget.model_pattern, model) {
+        (None, _) => true,
+        (Some(pattern), Some(model)) => covers(pattern, model),
+        (Some(_), None) => false,
     }
 }
 
@@ -331,13 +364,6 @@ fn model(
     Ok(Some(target))
 }
 
-/// A budget has room while less than its cap is spent and held (REFERENCE C-A2: spend that has reached
-/// the cap is refused, a cap of 0 means nothing), and the estimate fits into the rest (SECURITY 6).
-pub fn has_room(max: Usd, spent: Usd, reserved: Usd, estimate: Usd) -> bool {
-    let used = spent.nanos().saturating_add(reserved.nanos());
-    used < max.nanos() && used.saturating_add(estimate.nanos()) <= max.nanos()
-}
-
 fn spend(
     world: &World<'_>,
     request: &Request,
@@ -346,18 +372,20 @@ fn spend(
     decision: &mut Decision,
 ) -> Wanted {
     let Some(max) = max_spend_at(&bound.budget, world.now) else { return Ok(()) };
-    let counted = world.counters.of(bound, world.now);
-    let passed = has_room(max, counted.spent, counted.reserved, request.estimate);
-    let used = counted.spent.checked_add(counted.reserved).unwrap_or(Usd::from_nanos(i64::MAX));
-    let left = max.remaining_after(used);
+    let account = world.account(bound);
+    let Counted { spent, reserved, resets_at } = account.counted;
+    let left = max.remaining_after(spent).remaining_after(reserved);
     decision.remaining = Some(decision.remaining.map_or(left, |least| least.min(left)));
+    let passed = has_room(max, spent, reserved, request.estimate);
     let numbers = Numbers::Budget {
         budget: bound.budget.id,
         max,
-        spent: counted.spent,
-        reserved: counted.reserved,
+        increase: increase_at(&bound.budget, world.now),
+        spent,
+        reserved,
         estimate: request.estimate,
-        resets_at: counted.resets_at,
+        resets_at,
+        next_room: account.next_room(request.estimate),
     };
     rules.say(Check::Budget, bound.scope, passed, numbers)
 }

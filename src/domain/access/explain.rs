@@ -102,15 +102,14 @@ fn change(request: &Request, rule: &Rule) -> Change {
         (Check::EndUser, _) => Change::EndUser,
         (Check::Model, Numbers::Model(model)) => Change::Model(model.clone()),
         (Check::Deployment, Numbers::Model(model)) => Change::Deployment(model.clone()),
-        (_, Numbers::Budget { budget, max, spent, reserved, estimate, resets_at }) => {
+        (_, Numbers::Budget { budget, increase, spent, reserved, estimate, next_room, .. }) => {
             // A call that costs nothing still needs a cap that is not reached.
             let needed = estimate.nanos().max(1);
             let least = spent.nanos().saturating_add(reserved.nanos()).saturating_add(needed);
-            let fits = needed <= max.nanos();
             Change::Spend {
                 budget: *budget,
-                max: Usd::from_nanos(least),
-                or_wait_until: resets_at.filter(|_| fits),
+                max: Usd::from_nanos(least).remaining_after(*increase),
+                or_wait_until: *next_room,
             }
         }
         (_, Numbers::Rate { budget, needed, retry_after_ms, .. }) => match retry_after_ms {

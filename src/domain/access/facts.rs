@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::catalogue::Catalogue;
 use super::chain::{Chain, chains};
+use super::room::Account;
 use crate::domain::scope::{Scope, by_kind};
 use crate::error::Result;
 
@@ -104,6 +105,11 @@ impl World<'_> {
         let end_user = self.end_user.into_iter().flat_map(|end_user| &end_user.budgets);
         let (own, platform) = self.facts.held(self.settings);
         own.into_iter().chain(end_user).chain(&self.tags.budgets).chain(platform)
+    }
+
+    /// A budget, with what it counts now.
+    pub fn account<'a>(&self, bound: &'a BoundBudget) -> Account<'a> {
+        Account { budget: &bound.budget, counted: self.counters.of(bound, self.now) }
     }
 }
 

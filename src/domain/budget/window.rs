@@ -106,9 +106,13 @@ pub fn pending_change(budget: &budget::Model, now: DateTime<Utc>) -> Option<Date
 /// The most that may be spent in a window at an instant.
 pub fn max_spend_at(budget: &budget::Model, at: DateTime<Utc>) -> Option<Usd> {
     let max = budget.max_spend?;
+    Some(max.checked_add(increase_at(budget, at)).unwrap_or(Usd::from_nanos(i64::MAX)))
+}
+
+/// How much of that is for some time only.
+pub fn increase_at(budget: &budget::Model, at: DateTime<Utc>) -> Usd {
     let increase = increase_of(budget).filter(|increase| at < increase.ends_at);
-    let more = increase.map_or(Usd::ZERO, |increase| increase.amount);
-    Some(max.checked_add(more).unwrap_or(Usd::from_nanos(i64::MAX)))
+    increase.map_or(Usd::ZERO, |increase| increase.amount)
 }
 
 /// What may be spent beyond the cap for some time, whether or not that is over.

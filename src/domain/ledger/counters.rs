@@ -13,7 +13,7 @@ use super::post::overflow;
 use super::reservation::CallName;
 use super::{Charge, Shortage};
 use crate::db::bulk::{Bulk, clock_of, locking};
-use crate::domain::access::decision::has_room;
+use crate::domain::access::room::has_room;
 use crate::error::{Error, Result};
 
 /// A window that is locked by this transaction.
@@ -111,21 +111,25 @@ impl Counters {
     /// Holds an amount in all of these windows, or in none.
     ///
     /// # Errors
-    /// The first window without room: one in which all is spent or held, or that the amount would
-    /// take beyond what may be spent.
+    /// The windows without room: those in which all is spent or held, or that the amount would take
+    /// beyond what may be spent.
     pub(super) fn hold(
         &mut self,
         charges: &[Charge],
         ids: &[Option<BudgetWindowId>],
         amount: Usd,
-    ) -> Result<(), Shortage> {
+    ) -> Result<(), Vec<Shortage>> {
+        let mut shortages = Vec::new();
         for (charge, id) in charges.iter().zip(ids) {
             let Some(counter) = id.and_then(|id| self.0.get(&id)) else { continue };
             let Some(max) = counter.max else { continue };
             if !has_room(max, counter.spent, counter.reserved, amount) {
                 let (spent, reserved) = (counter.spent, counter.reserved);
-                return Err(Shortage { charge: Box::new(charge.clone()), spent, reserved, max });
+                shortages.push(Shortage { charge: charge.clone(), spent, reserved, max });
             }
+        }
+        if !shortages.is_empty() {
+            return Err(shortages);
         }
         for id in ids.iter().flatten() {
             if let Some(counter) = self.0.get_mut(id) {

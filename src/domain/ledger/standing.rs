@@ -141,7 +141,7 @@ impl Standing {
                         expires_at: row.expires_at,
                         is_duplicate: false,
                     },
-                    Err(shortage) => Reserved::Refused(shortage),
+                    Err(shortages) => Reserved::Refused(shortages),
                 };
                 first.insert(&row.name, (row.hash, outcome.clone()));
                 outcome

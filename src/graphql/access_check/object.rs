@@ -68,7 +68,8 @@ pub struct AccessDecision {
     message: Option<String>,
     /// The place whose rule says no; null when none does, or you may not know.
     scope: Option<AccessScope>,
-    /// When to ask again; null where waiting does not help.
+    /// When to ask again: when all budgets have room, or all rates, if nothing else is spent until
+    /// then. Null where waiting does not help.
     retry_at: Option<Instant>,
     /// Whom the call is made by.
     principal: AccessPrincipal,
@@ -134,16 +135,14 @@ impl AccessDecision {
 pub enum AccessRuleKind {
     /// The key is of a kind that calls models.
     Kind,
-    /// The key has not expired.
-    Expiry,
     /// The scope is not blocked.
     Block,
-    /// The owner of a team's key is a member of the team.
-    Membership,
+    /// The key has not expired.
+    Expiry,
     /// The key may use the route.
     Route,
-    /// The call names an end user where the settings ask for one.
-    EndUser,
+    /// The owner of a team's key is a member of the team.
+    Membership,
     /// The scope's list of models has the model.
     Model,
     /// A deployment of the model is not blocked.
@@ -156,6 +155,8 @@ pub enum AccessRuleKind {
     TokenRate,
     /// The limit of requests at once has room.
     Parallel,
+    /// The call names an end user where the settings ask for one.
+    EndUser,
 }
 
 /// The numbers of a budget in its current window.
@@ -250,7 +251,7 @@ pub struct AccessRemedy {
     model: Option<String>,
     /// `SPEND`, `RATE` and `EXHAUST`: the budget; null when you may not see it.
     budget_id: Option<ID>,
-    /// `SPEND`: the least `maxSpend` with which the call passes; null when you may not see the budget.
+    /// `SPEND`: the least `maxSpend`, beside a temporary increase, with which the call passes; null when you may not see the budget.
     max_spend: Option<Usd>,
     /// `SPEND` and `WAIT`: the instant from which the call passes as it is; null when it would never.
     wait_until: Option<Instant>,
@@ -317,7 +318,7 @@ impl AccessRule {
             Numbers::None => {}
             Numbers::Expiry(at) => expires_at = Some(Instant(*at)),
             Numbers::Model(name) => model = Some(name.clone()),
-            Numbers::Budget { budget: id, max, spent, reserved, estimate, resets_at } => {
+            Numbers::Budget { budget: id, max, spent, reserved, estimate, resets_at, .. } => {
                 budget = Some(AccessBudget {
                     budget_id: ID(id.to_string()),
                     max_spend: Usd(*max),

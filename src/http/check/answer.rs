@@ -65,10 +65,6 @@ fn shown(code: Code) -> Shown {
     Shown { status, kind, code, param }
 }
 
-/// What stands in `Retry-After` where no instant is known at which things will be better: a budget
-/// without a period waits for a person.
-const UNKNOWN_WAIT: i64 = 3_600;
-
 /// An error body in the shape of `OpenAI`'s API.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
@@ -311,12 +307,10 @@ pub(super) fn single(verdict: &Verdict, audience: Audience, names: &Headers) -> 
     let status = verdict.code.map_or(StatusCode::OK, |code| shown(code).status);
     let mut response = json(status, &decided(verdict, audience));
     let headers = response.headers_mut();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        let wait = verdict.retry_after().map_or(UNKNOWN_WAIT, |wait| {
-            // Whole seconds, never too early.
-            wait.num_milliseconds().saturating_add(999).max(1_000) / 1_000
-        });
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+    if let Some(wait) = verdict.retry_after() {
+        // Whole seconds, never too early.
+        let seconds = wait.num_milliseconds().saturating_add(999).max(1_000) / 1_000;
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     names.write(headers, verdict, audience);
     response

@@ -4,23 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::id::{BudgetId, Id};
+use entity::id::Id;
 use entity::role::{ApiKeyKind, BlockLevel, PlatformRole, ScopeKind, TeamRole};
 use entity::value::{
     MemberPermissions, ModelAccess, ModelAccessMode, PlatformSettings, Usd, Words,
 };
-use entity::{
-    api_key, budget, end_user, model_alias, organization, project, team, team_membership, user,
-};
+use entity::{api_key, end_user, model_alias, organization, project, team, team_membership, user};
 use serde_json::json;
 use tollkeep::domain::access::catalogue::Listed;
 use tollkeep::domain::access::{
-    BoundBudget, Catalogue, Chain, Change, Counted, EndUserFacts, Facts, Remedy, Request, TagFacts,
+    Catalogue, Chain, Change, EndUserFacts, Facts, Remedy, Request, TagFacts,
 };
 use tollkeep::domain::scope::Scope;
 use uuid::Uuid;
 
-use super::Fixed;
+use super::budgets::{Budget, Fixed, budget_id};
 
 /// The names that lists, aliases and calls use.
 pub(crate) const NAMES: &[&str] = &["a", "b", "a/x", "a/y", "a/*", "*", "c"];
@@ -43,15 +41,20 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    fn one_in(&mut self, of: u64) -> bool {
+    /// A number from 0 up to, and without, an end.
+    pub(crate) fn number(&mut self, end: i64) -> i64 {
+        i64::try_from(self.below(end.unsigned_abs())).unwrap()
+    }
+
+    pub(crate) fn one_in(&mut self, of: u64) -> bool {
         self.below(of) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 
-    fn maybe<T>(&mut self, of: u64, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn maybe<T>(&mut self, of: u64, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         (!self.one_in(of)).then(|| make(self))
     }
 }
@@ -75,16 +78,6 @@ fn access(list: &List) -> ModelAccess {
     let empty = models.is_empty() && access_groups.is_empty();
     let mode = if empty { ModelAccessMode::None } else { ModelAccessMode::List };
     ModelAccess { mode, models, access_groups }
-}
-
-/// One budget.
-#[derive(Clone, Debug)]
-pub(crate) struct Budget {
-    pub(crate) kind: ScopeKind,
-    pub(crate) max: Option<i64>,
-    pub(crate) spent: i64,
-    pub(crate) reserved: i64,
-    pub(crate) pattern: Option<&'static str>,
 }
 
 /// A world and a call.
@@ -132,31 +125,7 @@ impl Spec {
             (false, false) => ApiKeyKind::User,
         };
         let user = kind == ApiKeyKind::User;
-        let kinds = [
-            ScopeKind::ApiKey,
-            ScopeKind::TeamMembership,
-            ScopeKind::Project,
-            ScopeKind::Team,
-            ScopeKind::Organization,
-            ScopeKind::User,
-            ScopeKind::Tag,
-            ScopeKind::EndUser,
-            ScopeKind::Platform,
-        ];
-        let budgets = (0..dice.below(5)).map(|_| {
-            let max = dice.maybe(6, |dice| {
-                let span = dice.pick(&[1, 20, 20]);
-                i64::try_from(dice.below(span)).unwrap()
-            });
-            Budget {
-                kind: dice.pick(&kinds),
-                max,
-                spent: i64::try_from(dice.below(8)).unwrap(),
-                reserved: i64::try_from(dice.below(4)).unwrap(),
-                pattern: if dice.one_in(3) { Some(dice.pick(NAMES)) } else { None },
-            }
-        });
-        let budgets = budgets.collect();
+        let budgets = (0..dice.below(6)).map(|_| Budget::random(dice)).collect();
         let aliases = |dice: &mut Dice| {
             let count = dice.below(3);
             let mut found: Vec<(&'static str, &'static str)> = Vec::new();
@@ -207,7 +176,7 @@ impl Spec {
                 None
             },
             named: if dice.one_in(2) { Some(dice.pick(&["", "eve"])) } else { None },
-            estimate: i64::try_from(dice.below(6)).unwrap(),
+            estimate: dice.number(6),
         }
     }
 
@@ -224,6 +193,11 @@ impl Spec {
             ScopeKind::Platform => Scope::platform(),
             kind => Scope { kind, id: Uuid::from_u128(kind as u128 + 1) },
         }
+    }
+
+    /// The tag that every call of the key carries; the other one is brought by the call.
+    pub(crate) fn own_tag() -> Scope {
+        Scope { kind: ScopeKind::Tag, id: Uuid::from_u128(500) }
     }
 
     /// The world after a change that an explanation proposed, less so many nano-dollars.
@@ -256,7 +230,8 @@ impl Spec {
             Change::Spend { budget, max, .. } => {
                 for (at, own) in self.budgets.iter_mut().enumerate() {
                     if Id::uuid(*budget) == budget_id(at).uuid() {
-                        own.max = Some(max.nanos() - less);
+                        // What each of its counters needs, and the largest of that.
+                        own.max = own.max.max(Some(max.nanos() - less));
                     }
                 }
             }
@@ -279,22 +254,14 @@ impl Spec {
 
     /// The rows.
     pub(crate) fn build(&self) -> Built {
-        let now: DateTime<Utc> = "2026-11-25T12:00:00Z".parse().unwrap();
+        let now = DateTime::from_timestamp(1_795_608_000, 0).unwrap();
         let chain = if self.known { self.chain(now) } else { Chain::default() };
-        let mut counters = BTreeMap::new();
-        let mut bound = Vec::new();
-        for (at, spec) in self.budgets.iter().enumerate() {
-            let budget = budget_row(at, spec, now);
-            let counted = Counted {
-                spent: Usd::from_nanos(spec.spent),
-                reserved: Usd::from_nanos(spec.reserved),
-                resets_at: None,
-            };
-            counters.insert(Id::uuid(budget.id), counted);
-            let scope = Self::scope(spec.kind);
-            bound.push(BoundBudget { scope, counter: scope.id, budget: Arc::new(budget) });
-        }
-        let there = tollkeep::domain::access::facts::counting(&chain);
+        let mut counters = Fixed::default();
+        let budgets = self.budgets.iter().enumerate();
+        let bound: Vec<_> =
+            budgets.flat_map(|(at, budget)| budget.build(at, now, &mut counters)).collect();
+        let mut there = tollkeep::domain::access::facts::counting(&chain);
+        there.push(Self::own_tag());
         let of = |scope: Scope| bound.iter().filter(move |one| one.scope == scope).cloned();
         let budgets = there.into_iter().flat_map(of).collect();
         let named = self.named.is_some_and(|named| !named.is_empty());
@@ -324,7 +291,7 @@ impl Spec {
                 user_budgets_hold_in_teams: self.personal,
                 ..PlatformSettings::default()
             },
-            counters: Fixed(counters),
+            counters,
             now,
             request: Request {
                 model: self.model.map(str::to_owned),
@@ -483,10 +450,6 @@ fn team_id() -> entity::id::TeamId {
     Id::from_uuid(Spec::scope(ScopeKind::Team).id)
 }
 
-fn budget_id(at: usize) -> BudgetId {
-    Id::from_uuid(Uuid::from_u128(1_000 + at as u128))
-}
-
 fn place(kind: ScopeKind) -> &'static str {
     match kind {
         ScopeKind::Organization => "organization",
@@ -497,38 +460,6 @@ fn place(kind: ScopeKind) -> &'static str {
         ScopeKind::ApiKey => "key",
         ScopeKind::EndUser => "end user",
         _ => "platform",
-    }
-}
-
-fn budget_row(at: usize, spec: &Budget, now: DateTime<Utc>) -> budget::Model {
-    budget::Model {
-        id: budget_id(at),
-        organization_id: None,
-        external_id: None,
-        name: None,
-        search_text: String::new(),
-        owner_kind: None,
-        owner_id: None,
-        max_spend: spec.max.map(Usd::from_nanos),
-        soft_spend: None,
-        period: None,
-        time_zone: "UTC".to_owned(),
-        anchor_at: now,
-        former_period: None,
-        former_time_zone: None,
-        former_anchor_at: None,
-        period_changes_at: None,
-        temporary_increase: None,
-        temporary_increase_ends_at: None,
-        requests_per_minute: None,
-        tokens_per_minute: None,
-        max_parallel_requests: None,
-        model_pattern: spec.pattern.map(str::to_owned),
-        version: 1,
-        created_at: now,
-        created_by: String::new(),
-        updated_at: now,
-        updated_by: String::new(),
     }
 }
 

@@ -71,11 +71,11 @@ async fn a_call_from_before_a_fork_counts_in_the_fork() {
         scene.set(app, json!([{ "edit": edit }])).await;
         let ledger = app.app.ledger();
         assert!(is_granted(&ledger.reserve(asked).await.unwrap()));
-        let Reserved::Refused(shortage) = ledger.reserve(more).await.unwrap() else {
+        let Reserved::Refused(shortages) = ledger.reserve(more).await.unwrap() else {
             panic!("there was no room in the fork");
         };
-        assert_ne!(shortage.charge.budget.to_string(), scene.tier);
-        assert_eq!(shortage.max.to_string(), "5");
+        assert_ne!(shortages[0].charge.budget.to_string(), scene.tier);
+        assert_eq!(shortages[0].max.to_string(), "5");
         let found = budget(&app.admin(), "team", &scene.team).await;
         assert_eq!((&found["spent"], &found["reserved"]), (&json!("0"), &json!("3")));
         assert_eq!(scene.windows_of_the_tier(app).await, 0);
@@ -120,10 +120,10 @@ async fn a_call_from_before_a_budget_was_replaced_counts_in_the_new_one() {
         done(&app.admin(), "teamUpdate", input, "team { id }").await;
         let ledger = app.app.ledger();
         assert!(is_granted(&ledger.reserve(first).await.unwrap()));
-        let Reserved::Refused(shortage) = ledger.reserve(second).await.unwrap() else {
+        let Reserved::Refused(shortages) = ledger.reserve(second).await.unwrap() else {
             panic!("there was no room in the new budget");
         };
-        assert_eq!(shortage.reserved.to_string(), "3");
+        assert_eq!(shortages[0].reserved.to_string(), "3");
         assert_eq!(budget(&app.admin(), "team", &team).await["reserved"], "3");
     })
     .await;

@@ -90,8 +90,8 @@ async fn race(apps: &[&TestApp]) {
                 let request = Reserve { request_id: request_id.clone(), ..(*template).clone() };
                 match ledger.reserve(request).await.unwrap() {
                     Reserved::Granted { is_duplicate: false, .. } => granted.push(request_id),
-                    Reserved::Refused(shortage) => {
-                        assert_eq!(*shortage.charge, template.charges[0]);
+                    Reserved::Refused(shortages) => {
+                        assert_eq!(shortages[0].charge, template.charges[0]);
                     }
                     other => panic!("{other:?}"),
                 }
@@ -149,12 +149,12 @@ async fn a_reservation_is_settled_once_for_what_the_call_cost() {
         assert!(is_granted(&reserve(app, &id, "less", &key, "4").await));
         assert!(is_granted(&reserve(app, &id, "more", &key, "6").await));
         assert_eq!(numbers(app, &team).await, three("0", "10", "0"));
-        let Reserved::Refused(shortage) = reserve(app, &id, "none", &key, "0.000000001").await
+        let Reserved::Refused(shortages) = reserve(app, &id, "none", &key, "0.000000001").await
         else {
             panic!("there was no room");
         };
         let usd = |text: &str| text.parse::<Usd>().unwrap();
-        let found = (shortage.spent, shortage.reserved, shortage.max);
+        let found = (shortages[0].spent, shortages[0].reserved, shortages[0].max);
         assert_eq!(found, (usd("0"), usd("10"), usd("10")));
         // Nothing left is nothing left, for a call without an estimate too (C-A2).
         assert!(matches!(reserve(app, &id, "zero", &key, "0").await, Reserved::Refused(_)));
@@ -216,10 +216,15 @@ async fn every_budget_must_have_room_or_nothing_is_held() {
         let (team, key) = team_with_key(app, "T", limits).await;
         let (_, id) = gateway_with_id(app).await;
         assert!(is_granted(&reserve(app, &id, "1", &key, "1.5").await));
-        let Reserved::Refused(shortage) = reserve(app, &id, "2", &key, "0.6").await else {
+        let Reserved::Refused(shortages) = reserve(app, &id, "2", &key, "0.6").await else {
             panic!("the day had no room");
         };
-        assert_eq!(shortage.max.to_string(), "2");
+        let short: Vec<_> = shortages.iter().map(|short| short.max.to_string()).collect();
+        assert_eq!(short, ["2"]);
+        let Reserved::Refused(shortages) = reserve(app, &id, "2", &key, "8.6").await else {
+            panic!("neither had room");
+        };
+        assert_eq!(shortages.len(), 2);
         let held = spend(&app.admin(), "team", &team).await["budgets"].clone();
         let reserved: Vec<_> = held.as_array().unwrap().iter().map(|row| &row["reserved"]).collect();
         assert_eq!(reserved, ["1.5", "1.5", "1.5"]);
