@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::client::text;
-use crate::harness::on_each_database;
 use crate::harness::world::{World, api_key, user};
+use crate::harness::{ROOM, on_each_database, on_each_database_with};
 use crate::team_calls::{
     actions, call, create, done, events, forbidden, masked, members, membership, nobody, number,
     read, refused, rows, same_as_missing,
@@ -335,7 +335,7 @@ async fn five_hundred_members_are_added_in_one_call() {
 /// lost: the members are those whose last acknowledged operation added them.
 #[tokio::test]
 async fn many_changes_of_one_team_at_once_are_all_kept() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let world = World::new(app).await;
         let admin = app.admin();
         let mut people = Vec::new();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::text;
 use crate::harness::world::{World, api_key, user};
-use crate::harness::{on_each_database, on_each_database_with};
+use crate::harness::{ROOM, on_each_database, on_each_database_with};
 use crate::team_calls::{
     actions, call, create, done, events, forbidden, masked, members, nobody, number, read, refused,
     rows,
@@ -239,7 +239,7 @@ async fn an_external_id_of_another_organization_is_free() {
 /// others learn that it exists.
 #[tokio::test]
 async fn of_many_creates_with_one_external_id_one_succeeds() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let world = World::new(app).await;
         let tasks: Vec<_> = (0..64)
             .map(|number| {

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::harness::client::text;
 use crate::harness::world::{World, api_key, insert};
-use crate::harness::{Answer, Client, TestApp, noon, on_each_database};
+use crate::harness::{
+    Answer, Client, ROOM, TestApp, noon, on_each_database, on_each_database_with,
+};
 use crate::team_calls::{
     actions, call, create, done, members, membership, nobody, number, read, refused, rows,
     same_as_missing,
@@ -462,7 +464,7 @@ async fn a_shared_budget_goes_with_the_last_team_that_has_it() {
 /// one team never end above each other, and no answer is a fault of the server.
 #[tokio::test]
 async fn limits_hold_when_both_sides_change_at_once() {
-    on_each_database(async |app| {
+    on_each_database_with(ROOM, async |app| {
         let world = World::new(app).await;
         let admin = app.admin();
         let tasks: Vec<_> = (0..24)
