@@ -56,7 +56,7 @@ pub(super) async fn handle(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let answered = answered(app.clone(), peer, request);
+    let answered = Box::pin(answered(app.clone(), peer, request));
     app.threads().run(answered).await
 }
 

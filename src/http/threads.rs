@@ -77,27 +77,25 @@ mod tests {
     #[tokio::test]
     async fn work_that_nobody_waits_for_ends() {
         let threads = Threads::start().unwrap();
-        let (began, has_begun) = oneshot::channel();
-        let (ended, has_ended) = oneshot::channel::<()>();
+        let (start, is_under_way) = oneshot::channel();
+        let (held, is_over) = oneshot::channel::<()>();
         let work = threads.run(async move {
-            began.send(()).unwrap();
+            start.send(()).unwrap();
             std::future::pending::<()>().await;
-            drop(ended);
+            drop(held);
         });
         tokio::select! {
             () = work => panic!("it never ends by itself"),
-            begun = has_begun => begun.unwrap(),
+            told = is_under_way => told.unwrap(),
         }
-        has_ended.await.unwrap_err();
+        is_over.await.unwrap_err();
     }
 
     #[tokio::test]
     async fn a_panic_is_that_of_the_one_who_waits() {
-        async fn fails() {
-            panic!("a fault")
-        }
         let threads = Threads::start().unwrap();
-        let panic = AssertUnwindSafe(threads.run(fails())).catch_unwind().await.unwrap_err();
+        let fails = async { assert!(std::thread::panicking(), "a fault") };
+        let panic = AssertUnwindSafe(threads.run(fails)).catch_unwind().await.unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"a fault"));
     }
 }

@@ -234,23 +234,23 @@ async fn a_report_counts_its_tokens_whoever_waits() {
         let event = json!({ "requestId": "a", "apiKeyId": scene.key, "model": "gpt-4o",
             "inputTokens": 900, "outputTokens": 1, "cost": "0.01" });
         let body = json!({ "events": [event] }).to_string();
-        let head = format!(
+        let lines = format!(
             "POST /v1/usage HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n",
             scene.gateway.key.as_deref().unwrap(),
             body.len()
         );
         // The ledger is held up, and the gateway leaves meanwhile.
-        let held = hold(app, "LOCK TABLE usage_events").await;
+        let lock = hold(app, "LOCK TABLE usage_events").await;
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(lines.as_bytes()).await.unwrap();
         stream.write_all(body.as_bytes()).await.unwrap();
         let waiting = "pg_locks WHERE NOT granted AND relation = 'usage_events'::regclass";
         while rows(app, waiting).await == 0 {}
         drop(stream);
         // Its connection is closed before the next one is answered.
         allowed(&scene.check().await);
-        release(held).await;
+        release(lock).await;
         let again = scene.gateway.at("/v1/usage").post(json!({ "events": [event] }), &[]).await;
         assert_eq!(again.body["verdicts"][0]["code"], "DUPLICATE", "{:#}", again.body);
         denied(&scene.reserve("c", 100).await, "TOKEN_RATE_EXCEEDED", "tokens");

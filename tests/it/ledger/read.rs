@@ -114,6 +114,36 @@ async fn spend_of_a_scope_is_for_those_who_run_it() {
     .await;
 }
 
+/// Labels are scopes like others: reports and lists are filtered by them.
+#[tokio::test]
+async fn usage_is_filtered_by_labels() {
+    on_each_database(async |app| {
+        let (_, keys) = used(app).await;
+        let admin = app.admin();
+        for (tags, groups, labels) in [
+            ("\"red\"", json!([[keys[0], "1"]]), json!([["blue", "1"], ["red", "1"]])),
+            ("\"none\", \"blue\"", json!([[keys[0], "1"]]), json!([["blue", "1"], ["red", "1"]])),
+            ("\"none\"", json!([]), json!([])),
+        ] {
+            let filter = format!("filter: {{ tags: [{tags}] }}");
+            for (by, expected) in [("API_KEY", &groups), ("TAG", &labels)] {
+                let query = format!(
+                    "{{ usage(from: \"2026-11-17\", to: \"2026-11-21\", groupBy: {by}, {filter}) {{
+                        groups {{ key totals {{ spend }} }} }} }}"
+                );
+                let found = read(&admin, &query).await["groups"].clone();
+                let row = |group: &Value| json!([group["key"], group["totals"]["spend"]]);
+                let found: Value = found.as_array().unwrap().iter().map(row).collect();
+                assert_eq!(found, *expected, "{tags} {by}");
+            }
+            let query = format!("{{ usageEvents({filter}) {{ totalCount nodes {{ cost }} }} }}");
+            let events = read(&admin, &query).await;
+            assert_eq!(events["totalCount"], groups.as_array().unwrap().len(), "{tags}");
+        }
+    })
+    .await;
+}
+
 /// Every day of a report is there, and every group has all of them; the largest come first.
 #[tokio::test]
 async fn a_report_has_no_gaps() {
@@ -180,21 +210,6 @@ async fn a_report_has_no_gaps() {
         assert_eq!(groups("TAG", ", first: 2").await, json!([[null, "14"], ["blue", "1"]]));
         let filter = format!(", filter: {{ teamIds: [\"{}\"], models: [\"gpt-4o\"] }}", world.a1);
         assert_eq!(groups("API_KEY", &filter).await, json!([[keys[0], "1"]]));
-        let filter = |tags: &str| format!(", filter: {{ tags: [{tags}] }}");
-        for (tags, expected) in [
-            ("\"red\"", json!([[keys[0], "1"]])),
-            ("\"none\", \"blue\"", json!([[keys[0], "1"]])),
-            ("\"none\"", json!([])),
-        ] {
-            assert_eq!(groups("API_KEY", &filter(tags)).await, expected, "{tags}");
-            let query = format!(
-                "{{ usageEvents(filter: {{ tags: [{tags}] }}) {{ totalCount nodes {{ cost }} }} }}"
-            );
-            let events = read(&admin, &query).await;
-            assert_eq!(events["totalCount"], expected.as_array().unwrap().len(), "{tags}");
-        }
-        let labels = groups("TAG", &filter("\"red\"")).await;
-        assert_eq!(labels, json!([["blue", "1"], ["red", "1"]]));
         for (arguments, field) in [
             ("from: \"2026-11-02\", to: \"2026-11-01\"", "to"),
             ("from: \"2025-11-01\", to: \"2026-11-02\"", "to"),
